@@ -63,25 +63,26 @@ clean:  ## remove the environments and caches
 define create
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "hpsearch needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Building $(1) from $(2): a few minutes, once."
 	rm -rf $(1)
 	$(PYTHON) -m venv $(1)
 	$(1)/bin/python -m pip install --quiet --upgrade --constraint $(2) pip
 	$(1)/bin/python -m pip install --quiet --constraint $(2) torch
 endef
 
-# $(call install,FOLDER,CONSTRAINTS,REQUIREMENTS)
-install = $(1)/bin/python -m pip install --quiet --constraint $(2) --build-constraint constraints.txt $(3)
+# $(call install,FOLDER,CONSTRAINTS) REQUIREMENTS
+install = $(1)/bin/python -m pip install --quiet --constraint $(2) --build-constraint constraints.txt
 
 $(VENV)/.base: constraints.txt
 	$(call create,$(VENV),$<)
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.base $(PROJECTS)
-	$(call install,$(VENV),constraints.txt,-e "core[demo]" -e plugins/optuna)
+	$(call install,$(VENV),constraints.txt) -e "core[demo]" -e plugins/optuna
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo pyproject.toml
-	$(call install,$(VENV),constraints.txt,-e "core[testing]" $(addprefix -e ,$(EXAMPLES)) --group dev)
+	$(call install,$(VENV),constraints.txt) -e "core[testing]" $(addprefix -e ,$(EXAMPLES)) --group dev
 	@touch $@
 
 $(VENV4)/.base: constraints-transformers4.txt
@@ -89,5 +90,6 @@ $(VENV4)/.base: constraints-transformers4.txt
 	@touch $@
 
 $(VENV4)/.dev: $(VENV4)/.base pyproject.toml $(PROJECTS)
-	$(call install,$(VENV4),constraints-transformers4.txt,-e "core[testing,transformers]" -e plugins/optuna --group transformers4)
+	$(call install,$(VENV4),constraints-transformers4.txt) \
+		-e "core[testing,transformers]" -e plugins/optuna --group transformers4
 	@touch $@

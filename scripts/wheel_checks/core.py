@@ -1,0 +1,42 @@
+"""What must work with `pip install hpsearch` and nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import hpsearch
+
+ABSENT = ("numpy", "optuna", "pandas", "pytest", "torch", "transformers")
+COMMAND = Path(sys.executable).with_name("hpsearch")
+
+
+def command(*arguments: str) -> str:
+    """Return what the installed `hpsearch` command prints."""
+    return subprocess.run([COMMAND, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def objective(trial: hpsearch.Trial) -> float:
+    return (trial["x"] - 2.0) ** 2 + trial["n"]
+
+
+def main() -> None:
+    assert not [name for name in ABSENT if find_spec(name)]
+
+    space = {"x": hpsearch.Float(-10.0, 10.0), "n": hpsearch.Int(0, 3)}
+    study = hpsearch.search(
+        objective, space, backend="random", n_trials=20, seed=0, storage="study.db", name="wheel"
+    )
+    assert len(study.trials) == 20
+    assert study.best.objective == min(trial.value for trial in study.trials)
+
+    assert {"random", "grid"} <= {row["name"] for row in json.loads(command("backends", "--json"))}
+    assert "random" in command("doctor")
+    assert "wheel" in command("show", "study.db")
+
+
+if __name__ == "__main__":
+    main()

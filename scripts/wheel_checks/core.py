@@ -20,13 +20,14 @@ def command(*arguments: str) -> str:
 
 
 def objective(trial: hpsearch.Trial) -> float:
-    return (trial["x"] - 2.0) ** 2 + trial["n"]
+    x: float = trial["x"]
+    return (x - 2.0) ** 2
 
 
 def main() -> None:
     assert not [name for name in ABSENT if find_spec(name)]
 
-    space = {"x": hpsearch.Float(-10.0, 10.0), "n": hpsearch.Int(0, 3)}
+    space = {"x": hpsearch.Float(-10.0, 10.0)}
     study = hpsearch.search(
         objective, space, backend="random", n_trials=20, seed=0, storage="study.db", name="wheel"
     )

@@ -10,7 +10,8 @@ ABSENT = ("pytest", "ray", "sigopt", "torch", "transformers", "wandb")
 
 
 def objective(trial: hpsearch.Trial) -> float:
-    return (trial["x"] - 2.0) ** 2
+    x: float = trial["x"]
+    return (x - 2.0) ** 2
 
 
 def main() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     assert study.best.objective == min(trial.value for trial in study.trials)
 
     # The only engine that is installed is the one chosen when none is named.
-    assert hpsearch.search(objective, space, n_trials=2).backend_name == "optuna"
+    assert hpsearch.search(objective, space, n_trials=2).backend == "optuna"
 
 
 if __name__ == "__main__":

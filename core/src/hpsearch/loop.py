@@ -1,0 +1,47 @@
+"""The core's own loop: ask the backend, run the trial, tell everyone; for every ask/tell backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hpsearch.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from hpsearch.evaluate import Evaluate
+    from hpsearch.executors import Executor
+    from hpsearch.study import Study
+
+
+class AskTellLoop:
+    """Keeps the executor filled while trials may start, and the history told.
+
+    Args:
+        executor: Where the trials run.
+        max_open: The most suggestions that the backend can have open, None for any number.
+    """
+
+    def __init__(self, executor: Executor, max_open: int | None) -> None:
+        self._executor = executor
+        self._capacity = min(executor.n_workers, max_open or executor.n_workers)
+
+    @hookimpl
+    def hpsearch_run(self, study: Study, evaluate: Evaluate) -> bool:
+        history, executor = study.history, self._executor
+        executor.open(history, evaluate)
+        try:
+            running = 0
+            while True:
+                while running < self._capacity and history.may_start():
+                    trial = history.ask()
+                    if trial is None:
+                        break
+                    executor.submit(trial)
+                    running += 1
+                if not running:
+                    return True
+                ended, outcome = executor.wait()
+                running -= 1
+                history.raise_broken()
+                history.tell(ended, outcome)
+        finally:
+            executor.close()

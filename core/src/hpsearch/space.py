@@ -1,0 +1,253 @@
+"""A :class:`Space`: named parameters and the conditions between them, the same on every backend."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from hpsearch import distributions
+from hpsearch.distributions import Categorical, Choice, Distribution, Float, Int
+from hpsearch.errors import SpaceError, listed, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """When a parameter is searched at all: in any of some cases, each a set of parents' values.
+
+    Attributes:
+        cases: Any one must hold; a case holds when each of its parents has one of its values.
+    """
+
+    cases: tuple[tuple[tuple[str, tuple[Choice, ...]], ...], ...]
+
+    def holds(self, params: Mapping[str, Any]) -> bool:
+        """Whether the parameter is searched beside these values. A parent not searched is no."""
+        return any(
+            all(parent in params and _has(values, params[parent]) for parent, values in case)
+            for case in self.cases
+        )
+
+    @property
+    def parents(self) -> frozenset[str]:
+        """The names of all parameters that this condition looks at."""
+        return frozenset(parent for case in self.cases for parent, _ in case)
+
+    def __or__(self, other: Condition) -> Condition:
+        return Condition(self.cases + tuple(c for c in other.cases if c not in self.cases))
+
+    def to_list(self) -> list[dict[str, list[Choice]]]:
+        """Return the JSON form."""
+        return [{parent: list(values) for parent, values in case} for case in self.cases]
+
+
+def when(**parents: Any) -> Condition:
+    """The condition that each named parameter has the given value, or one of the given list.
+
+    ``when(optimizer="sgd") | when(optimizer="adam", amsgrad=True)`` joins two cases.
+    """
+    if not parents:
+        raise SpaceError("when() names no parameter; write when(optimizer='sgd')")
+    case = tuple(
+        (parent, tuple(values) if isinstance(values, list | tuple | set | range) else (values,))
+        for parent, values in sorted(parents.items())
+    )
+    return Condition((case,))
+
+
+class Space:
+    """Named parameters with the conditions between them. Immutable; equal when they mean the same.
+
+    Args:
+        parameters: Name to :class:`Float`, :class:`Int` or :class:`Categorical`.
+        conditions: Name to the :class:`Condition` under which that parameter is searched; a
+            parameter without one is always searched. Parents need finitely many values.
+
+    Raises:
+        SpaceError: Naming the parameter: bad bounds, an unknown or infinite parent, a value that
+            the parent cannot have, a cycle.
+    """
+
+    __slots__ = ("_conditions", "_order", "_parameters")
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Distribution],
+        conditions: Mapping[str, Condition] | None = None,
+    ) -> None:
+        self._parameters = MappingProxyType(dict(parameters))
+        self._conditions = MappingProxyType(dict(conditions or {}))
+        for name, distribution in self._parameters.items():
+            check_parameter(name, distribution)
+        for name, condition in self._conditions.items():
+            self._check_condition(name, condition)
+        self._order = self._parents_first()
+
+    @property
+    def parameters(self) -> Mapping[str, Distribution]:
+        """Every parameter that may be searched, in the order given."""
+        return self._parameters
+
+    @property
+    def conditions(self) -> Mapping[str, Condition]:
+        """The conditional parameters' conditions."""
+        return self._conditions
+
+    def active(self, params: Mapping[str, Any]) -> Iterator[tuple[str, Distribution]]:
+        """Yield the parameters searched, parents first; ``params`` may be filled meanwhile."""
+        for name in self._order:
+            condition = self._conditions.get(name)
+            if condition is None or condition.holds(params):
+                yield name, self._parameters[name]
+
+    def sample(self, rng: random.Random) -> dict[str, Any]:
+        """Draw every active parameter independently."""
+        params: dict[str, Any] = {}
+        for name, distribution in self.active(params):
+            params[name] = distribution.sample(rng)
+        return params
+
+    def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values as plain Python ones if they are exactly one point of this space.
+
+        Raises:
+            SpaceError: A name is missing, unknown or not searched beside the others, or a value
+                has the wrong type or lies outside.
+        """
+        valid: dict[str, Any] = {}
+        for name, distribution in self.active(valid):
+            try:
+                valid[name] = distribution.validate(params[name])
+            except KeyError:
+                raise SpaceError(
+                    f"parameter {name!r} is missing; given are {listed(params)}"
+                ) from None
+            except SpaceError as error:
+                raise SpaceError(f"parameter {name!r}: {error}") from None
+        if len(valid) != len(params):
+            name = next(name for name in params if name not in valid)
+            if name in self._parameters:
+                raise SpaceError(f"parameter {name!r} is not searched beside {valid!r}")
+            raise SpaceError(
+                f"parameter {name!r} is not in the space.{nearest(name, self._parameters)} "
+                f"The space has {listed(self._parameters)}"
+            )
+        return valid
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; :meth:`from_dict` reads it back."""
+        data: dict[str, Any] = {
+            "parameters": {name: item.to_dict() for name, item in self._parameters.items()}
+        }
+        if self._conditions:
+            data["conditions"] = {name: item.to_list() for name, item in self._conditions.items()}
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Space:
+        """Read the JSON form back.
+
+        Raises:
+            SpaceError: The data is not a space.
+        """
+        if not isinstance(data, Mapping) or not isinstance(data.get("parameters"), Mapping):
+            raise SpaceError(f"{data!r} is not the JSON form of a space: 'parameters' is missing")
+        parameters = {name: distributions.from_dict(d) for name, d in data["parameters"].items()}
+        conditions: dict[str, Condition] = {}
+        for name, cases in data.get("conditions", {}).items():
+            read = [when(**case) for case in cases]
+            conditions[name] = Condition(tuple(case for item in read for case in item.cases))
+        return cls(parameters, conditions)
+
+    def to_json(self) -> str:
+        """Return the space as JSON text."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Space:
+        """Read JSON text back."""
+        return cls.from_dict(json.loads(text))
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Space):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+    def __repr__(self) -> str:
+        conditions = f", conditions={dict(self._conditions)!r}" if self._conditions else ""
+        return f"Space({dict(self._parameters)!r}{conditions})"
+
+    def _check_condition(self, name: str, condition: Condition) -> None:
+        if name not in self._parameters:
+            raise SpaceError(
+                f"a condition is given for {name!r}, which is no parameter."
+                f"{nearest(name, self._parameters)}"
+            )
+        if not isinstance(condition, Condition):
+            raise SpaceError(f"parameter {name!r}: {condition!r} is no condition; use when(...)")
+        for case in condition.cases:
+            for parent, values in case:
+                self._check_parent(name, parent, values)
+
+    def _check_parent(self, name: str, parent: str, values: tuple[Choice, ...]) -> None:
+        if parent not in self._parameters:
+            raise SpaceError(
+                f"parameter {name!r} depends on {parent!r}, which is no parameter."
+                f"{nearest(parent, self._parameters)}"
+            )
+        distribution = self._parameters[parent]
+        if distribution.values() is None:
+            raise SpaceError(
+                f"parameter {name!r} depends on {parent!r}, which is {distribution}; a parent "
+                "needs finitely many values"
+            )
+        for value in values:
+            try:
+                distribution.validate(value)
+            except SpaceError as error:
+                raise SpaceError(f"parameter {name!r} depends on {parent!r}: {error}") from None
+
+    def _parents_first(self) -> tuple[str, ...]:
+        if not self._conditions:
+            return tuple(self._parameters)
+        order: dict[str, None] = {}
+        waiting = dict(self._parameters)
+        while waiting:
+            ready = [
+                name
+                for name in waiting
+                if name not in self._conditions or self._conditions[name].parents <= order.keys()
+            ]
+            if not ready:
+                raise SpaceError(f"the conditions of {listed(waiting)} form a cycle")
+            for name in ready:
+                order[name] = None
+                del waiting[name]
+        return tuple(order)
+
+
+def check_parameter(name: object, distribution: object) -> None:
+    """Raise :class:`SpaceError`, naming the parameter, unless a search could use it."""
+    if not isinstance(name, str) or not name:
+        raise SpaceError(f"parameter name {name!r} is not a non-empty string")
+    if not isinstance(distribution, Float | Int | Categorical):
+        raise SpaceError(
+            f"parameter {name!r} is {distribution!r}, expected Float, Int or Categorical"
+        )
+    try:
+        distribution.check()
+    except SpaceError as error:
+        raise SpaceError(f"parameter {name!r}: {error}") from None
+
+
+def _has(values: tuple[Choice, ...], value: object) -> bool:
+    return any(type(item) is type(value) and item == value for item in values)

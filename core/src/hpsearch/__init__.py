@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpsearch.api import search as search
     from hpsearch.backend import EXHAUSTED as EXHAUSTED
     from hpsearch.backend import Backend as Backend
     from hpsearch.backend import Capabilities as Capabilities
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from hpsearch.errors import TrialPruned as TrialPruned
     from hpsearch.hookspecs import hookimpl as hookimpl
     from hpsearch.journal import load as load
-    from hpsearch.api import search as search
     from hpsearch.space import Condition as Condition
     from hpsearch.space import Space as Space
     from hpsearch.space import when as when

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from hpsearch.errors import SpaceError
 
-Choice: TypeAlias = "None | bool | int | float | str"
+Choice: TypeAlias = "bool | int | float | str | None"
 """What a categorical parameter can be: a JSON scalar."""
 
 _STEP_TOLERANCE = 1e-8
@@ -259,7 +259,7 @@ def from_dict(data: Mapping[str, Any]) -> Distribution:
     return distribution
 
 
-def _check_bounds(low: Any, high: Any, types: tuple[type, ...], expected: str) -> None:
+def _check_bounds(low: float, high: float, types: tuple[type, ...], expected: str) -> None:
     for side, bound in (("low", low), ("high", high)):
         if isinstance(bound, bool) or not isinstance(bound, types):
             raise SpaceError(f"{side} is {_shown(bound)}, expected a {expected}")

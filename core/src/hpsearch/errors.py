@@ -73,7 +73,7 @@ class SearchFailedError(HpsearchError):
         self.study = study
 
 
-class SearchInterrupted(KeyboardInterrupt):  # noqa: N818 - a signal, named like KeyboardInterrupt
+class SearchInterrupted(KeyboardInterrupt):
     """Ctrl-C ended the search in order. Scripts die of it as of any ``KeyboardInterrupt``.
 
     Attributes:

@@ -114,7 +114,7 @@ class Evaluate:
             return Outcome(TrialState.COMPLETE, self._objectives(self.objective(trial)))
         except TrialPruned:
             return Outcome(TrialState.PRUNED)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this trial's outcome
             # Optuna users raise optuna.TrialPruned; the name says it without importing optuna.
             if type(error).__name__ == "TrialPruned":
                 return Outcome(TrialState.PRUNED)

@@ -1,4 +1,4 @@
-"""Where trials run. An executor takes started trials and hands back outcomes; it chooses nothing."""
+"""Where trials run: an executor takes started trials and hands back their outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The failure policy: which failures a search survives. ``docs/failures.md`` has the whole table."""
+"""The failure policy: which failures a search survives. The table is ``docs/failures.md``."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Hooks:
         self._walks.clear()
 
     def each(self, hook: str, role: Role | None = None, **arguments: Any) -> list[Any]:
-        """Call every implementation (of one role) in order; return the answers that are not None."""
+        """Call every implementation, or those of one role, in order; return what is not None."""
         answers = []
         for implementation in self._walk(hook, role):
             answer = self._call(hook, implementation, arguments)

@@ -1,4 +1,4 @@
-"""The core's own loop: ask the backend, run the trial, tell everyone; for every ask/tell backend."""
+"""The core's own loop, for every ask/tell backend: ask, run the trial, tell everyone."""
 
 from __future__ import annotations
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
-from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -72,9 +70,15 @@ class Plugin:
                 f"Run 'pip install --upgrade {'hpsearch' if older else self.distribution}'"
             )
         if not isinstance(getattr(cls, "capabilities", None), Capabilities):
-            raise BackendError(f"{self} states no capabilities=Capabilities(...); upgrade or fix it")
+            raise BackendError(
+                f"{self} states no capabilities=Capabilities(...); upgrade or fix it"
+            )
         if not is_dataclass(getattr(cls, "Options", None)):
             raise BackendError(f"{self} states Options that are no dataclass; upgrade or fix it")
+
+
+_scanned: dict[tuple[str, ...], tuple[Plugin, ...]] = {}
+"""What was found for each ``sys.path``: looking takes milliseconds in a large environment."""
 
 
 def installed() -> list[Plugin]:
@@ -82,7 +86,10 @@ def installed() -> list[Plugin]:
 
     A name that two distributions offer appears twice.
     """
-    return list(_scan(tuple(sys.path)))
+    path = tuple(sys.path)
+    if path not in _scanned:
+        _scanned[path] = _scan()
+    return list(_scanned[path])
 
 
 def find(name: str | None) -> Plugin:
@@ -97,7 +104,7 @@ def find(name: str | None) -> Plugin:
     plugins = [plugin for plugin in installed() if plugin.name in ([name] if name else PREFERENCE)]
     if not plugins:
         # Something may have been installed since the last look, from a notebook say.
-        _scan.cache_clear()
+        _scanned.clear()
         plugins = [p for p in installed() if p.name in ([name] if name else PREFERENCE)]
     if name is None:
         plugins.sort(key=lambda plugin: PREFERENCE.index(plugin.name))
@@ -135,16 +142,12 @@ def read_options(plugin: Plugin, cls: type[Backend], given: dict[str, Any]) -> A
         raise OptionError(f"{plugin} refuses its options: {error}") from error
 
 
-@lru_cache(maxsize=8)
-def _scan(path: tuple[str, ...]) -> tuple[Plugin, ...]:
-    return tuple(sorted(_read(), key=lambda plugin: (plugin.name, plugin.distribution)))
-
-
-def _read() -> Iterator[Plugin]:
+def _scan() -> tuple[Plugin, ...]:
+    found = []
     for entry in entry_points(group=ENTRY_POINT_GROUP):
-        dist = entry.dist
-        name, version = (dist.name, dist.version) if dist else ("unknown", "unknown")
-        yield Plugin(entry.name, name, version, entry.value, entry)
+        name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("?", "?")
+        found.append(Plugin(entry.name, name, version, entry.value, entry))
+    return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.distribution)))
 
 
 def _not_found(name: str | None) -> str:

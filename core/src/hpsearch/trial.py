@@ -1,4 +1,4 @@
-"""A :class:`Trial`: one evaluation of the objective, while it runs and in the history afterwards."""
+"""A :class:`Trial`: one evaluation of the objective, while it runs and in the history."""
 
 from __future__ import annotations
 

@@ -1,0 +1,91 @@
+"""What a search is refused for before its first trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hpsearch.distributions import Float, Int
+from hpsearch.errors import ArgumentError, CapabilityError, nearest
+
+if TYPE_CHECKING:
+    from hpsearch.backend import Capabilities
+    from hpsearch.registry import Plugin
+    from hpsearch.study import Study
+
+
+def read_directions(direction: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the directions as a tuple.
+
+    Raises:
+        ArgumentError: One is neither ``"minimize"`` nor ``"maximize"``, or there are none.
+    """
+    directions = (direction,) if isinstance(direction, str) else tuple(direction)
+    known = ("minimize", "maximize")
+    for item in directions:
+        if item not in known:
+            raise ArgumentError(
+                f"direction {item!r} is unknown.{nearest(str(item), known)} "
+                "Expected 'minimize' or 'maximize', or a list of them"
+            )
+    if not directions:
+        raise ArgumentError("direction is empty, expected at least one")
+    return directions
+
+
+def check_capabilities(plugin: Plugin, capabilities: Capabilities, study: Study) -> None:
+    """Raise :class:`CapabilityError` if the study needs what the backend does not declare."""
+    if len(study.directions) > 1 and not capabilities.multi_objective:
+        raise CapabilityError(
+            f"{plugin} takes one direction, and {len(study.directions)} are given; backends "
+            "'optuna', 'random' and 'grid' take several"
+        )
+    if len(study.directions) > 1 and study.pruner is not None:
+        raise ArgumentError("a pruner compares one value, and the study has several directions")
+    if study.pruner is not None and capabilities.owns_loop:
+        raise CapabilityError(
+            f"{plugin} runs the trials itself and takes none of the core's pruners"
+        )
+    if study.space is None:
+        if not capabilities.define_by_run:
+            raise CapabilityError(
+                f"{plugin} needs the space before the first trial, and the trials of this search "
+                "suggest while they run; give a space, or use backend 'optuna' or 'random'"
+            )
+        return
+    for name, distribution in study.space.parameters.items():
+        if isinstance(distribution, Float | Int):
+            if distribution.log and not capabilities.log:
+                raise CapabilityError(
+                    f"{plugin} has no log scale, which parameter {name!r} asks for"
+                )
+            if distribution.step not in (None, 1) and not capabilities.step:
+                raise CapabilityError(f"{plugin} has no steps, which parameter {name!r} asks for")
+    for name in study.space.conditions:
+        if not capabilities.conditions:
+            raise CapabilityError(f"{plugin} has no conditions, and parameter {name!r} has one")
+
+
+def check_counts(
+    n_trials: int | None, timeout: float | None, seed: int | None, retries: int
+) -> None:
+    """Raise :class:`ArgumentError` if a number is not of its kind or range."""
+    for what, value, least in (
+        ("n_trials", n_trials, 1),
+        ("seed", seed, 0),
+        ("retries", retries, 0),
+    ):
+        if value is None and what != "retries":
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ArgumentError(f"{what} is {value!r}, expected a whole number of at least {least}")
+    if seed is not None and seed >= 2**32:
+        raise ArgumentError(f"seed is {seed}, expected a whole number below 2**32")
+    if timeout is not None and (
+        isinstance(timeout, bool)
+        or not isinstance(timeout, int | float)
+        or not math.isfinite(timeout)
+        or timeout <= 0
+    ):
+        raise ArgumentError(f"timeout is {timeout!r}, expected seconds above 0")

@@ -1,0 +1,126 @@
+"""Running a search that has been checked: open the plugins, run the trials, close the plugins."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hpsearch.errors import (
+    ArgumentError,
+    BackendError,
+    CapabilityError,
+    SearchFailedError,
+    SearchInterrupted,
+)
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from hpsearch.evaluate import Evaluate
+    from hpsearch.hooks import Hooks, Member
+    from hpsearch.registry import Plugin
+    from hpsearch.study import BestRun, Study
+
+logger = logging.getLogger("hpsearch")
+
+
+def run(
+    study: Study,
+    hooks: Hooks,
+    plugin: Plugin,
+    evaluate: Evaluate,
+    enqueue: Sequence[Mapping[str, Any]],
+) -> None:
+    """Run the search to its end; the study then has its trials and its best runs.
+
+    Raises:
+        SearchFailedError: The failure policy ended it.
+        SearchInterrupted: Ctrl-C did.
+        HpsearchError: A plugin refused the search or broke its contract.
+    """
+    history = study.history
+    with _opened(study, hooks):
+        _enqueue(study, plugin, enqueue)
+        history.replay()
+        prepare: Callable[[Study], None] | None = getattr(evaluate.objective, "prepare", None)
+        if prepare is not None:
+            prepare(study)
+        logger.info("study %r: %s, %s", study.name, plugin, "/".join(study.directions))
+        try:
+            hooks.first("hpsearch_run", study=study, evaluate=evaluate)
+        except BaseException as error:
+            history.interrupt(error)
+            if isinstance(error, KeyboardInterrupt):
+                raise SearchInterrupted(_interrupted(study), study) from error
+            raise
+        if history.failure is not None:
+            raise SearchFailedError(history.failure, study) from history.failure_cause
+        study._best = _best(study, hooks, plugin)
+
+
+@contextlib.contextmanager
+def _opened(study: Study, hooks: Hooks) -> Iterator[None]:
+    """Open every plugin in order; close those that were opened, last first, whatever happens."""
+    opened: list[Member] = []
+    failure: BaseException | None = None
+    try:
+        for member in hooks.members():
+            opened.append(member)
+            hooks.call_one(member, "hpsearch_open", study=study)
+        yield
+    except BaseException as error:
+        failure = error
+        raise
+    finally:
+        _close(study, hooks, opened, failure)
+
+
+def _close(study: Study, hooks: Hooks, opened: list[Member], failure: BaseException | None) -> None:
+    problems: list[Exception] = []
+    for member in reversed(opened):
+        try:
+            hooks.call_one(member, "hpsearch_close", study=study, error=failure)
+        except Exception as error:  # noqa: BLE001 - the others still close; it is raised below
+            problems.append(error)
+    study._history = None
+    for problem in problems:
+        if failure is None:
+            raise problem
+        # What ended the search outranks what closing it met.
+        logger.error("while closing after an error: %s", problem)
+
+
+def _enqueue(study: Study, plugin: Plugin, enqueue: Sequence[Mapping[str, Any]]) -> None:
+    if (study.trials or enqueue) and not plugin.load().capabilities.replay:
+        raise CapabilityError(
+            f"{plugin} accepts no trials that it did not suggest (capability 'replay'), so "
+            "resume= and enqueue= do not work with it"
+        )
+    if study.trials:
+        return
+    if study.n_trials is not None and len(enqueue) > study.n_trials:
+        raise ArgumentError(
+            f"{len(enqueue)} trials are enqueued and n_trials is {study.n_trials}; raise n_trials"
+        )
+    for params in enqueue:
+        study.history.enqueue(params)
+
+
+def _best(study: Study, hooks: Hooks, plugin: Plugin) -> list[BestRun] | None:
+    best: list[BestRun] | None = hooks.first("hpsearch_best", study=study)
+    known = {trial.id for trial in study.trials} if best else set()
+    for run in best or ():
+        if run.run_id not in known:
+            raise BackendError(
+                f"{plugin} names run {run.run_id!r} as best in hpsearch_best, and the history has "
+                "no such trial"
+            )
+    return best
+
+
+def _interrupted(study: Study) -> str:
+    counts = study.counts()
+    done = counts["complete"] + counts["pruned"]
+    return f"interrupted with {done} trials complete or pruned; the error's study has them"

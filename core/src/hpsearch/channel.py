@@ -41,7 +41,7 @@ class Channel(Protocol):
         """Ask the study to start no more trials."""
 
 
-class LocalChannel:
+class LocalChannel(Channel):
     """The channel of a trial that runs in the study's own process."""
 
     __slots__ = ("_history", "_trial")
@@ -66,7 +66,7 @@ class LocalChannel:
         self._history.request_stop(f"trial {self._trial.number} asked for it")
 
 
-class MessageChannel:
+class MessageChannel(Channel):
     """The channel of a trial that runs elsewhere.
 
     Args:

@@ -34,7 +34,7 @@ class Executor(Protocol):
         """Release everything; called once, whatever happened."""
 
 
-class InlineExecutor:
+class InlineExecutor(Executor):
     """Runs one trial at a time in this process and thread, when it is waited for."""
 
     n_workers = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, TypeAlias
@@ -19,7 +20,7 @@ Choice: TypeAlias = "bool | int | float | str | None"
 """What a categorical parameter can be: a JSON scalar."""
 
 _STEP_TOLERANCE = 1e-8
-"""How far, in steps, a float may lie off its grid: the rounding of ``low + k * step``."""
+"""How far, relative to the number of steps, a float may lie off its grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class Float:
     log: bool = False
     step: float | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("low", "high", "step"):
+            if type(getattr(self, name)) is int:
+                object.__setattr__(self, name, float(getattr(self, name)))
+
     def check(self) -> None:
         """Raise :class:`SpaceError` if no search could use these bounds."""
         _check_bounds(self.low, self.high, (int, float), "number")
@@ -49,8 +55,8 @@ class Float:
             raise SpaceError("log and step exclude each other for a Float; drop one of them")
         if not _is_number(self.step) or not math.isfinite(self.step) or self.step <= 0:
             raise SpaceError(f"step is {self.step!r}, expected a finite number above 0")
-        steps = (self.high - self.low) / self.step
-        if abs(steps - round(steps)) > _STEP_TOLERANCE * max(1.0, steps):
+        if not self._on_grid(self.high):
+            steps = (self.high - self.low) / self.step
             reach = self.low + math.floor(steps) * self.step
             raise SpaceError(
                 f"step {self.step!r} does not divide the range {self.low!r} to {self.high!r}; "
@@ -73,7 +79,9 @@ class Float:
         if self.step is None:
             return True
         steps = (number - self.low) / self.step
-        return abs(steps - round(steps)) <= _STEP_TOLERANCE * max(1.0, steps)
+        # ``low + k * step`` is rounded twice: relative to the step, and to the bounds' size.
+        rounding = sys.float_info.epsilon * max(abs(self.low), abs(self.high)) / self.step
+        return abs(steps - round(steps)) <= _STEP_TOLERANCE * max(1.0, steps) + 4 * rounding
 
     def sample(self, rng: random.Random) -> float:
         """Draw a value: uniform, uniform in the logarithm, or uniform over the steps."""

@@ -154,7 +154,7 @@ class History:
             BackendError: The parameters are no point of the space.
         """
         with self._lock:
-            trial = self._new_trial(self._waiting.popleft() if self._waiting else None)
+            trial = self._new_trial(None)
             trial._params.update(self._checked(params))
             if id is not None:
                 trial.id = id
@@ -247,15 +247,20 @@ class History:
                 self.stop_reason = failure
 
     def interrupt(self, error: BaseException) -> None:
-        """End every running trial as failed by an interrupt; a resumed search runs them again."""
+        """End every running trial as failed by what ended the search.
+
+        A resumed search runs them again. They are told to everyone after Ctrl-C, and to nobody
+        after an ``Exception``: then a plugin is broken, and their rows stay as a kill leaves them.
+        """
         with self._lock:
             self.request_stop(f"interrupted by {type(error).__name__}")
             for trial in list(self._running.values()):
                 del self._running[trial.number]
                 trial.state = TrialState.FAILED
-                trial.error = TrialError(INTERRUPTED, type(error).__name__)
+                trial.error = TrialError(INTERRUPTED, f"{type(error).__name__}: {error}")
                 trial.ended = time.time()
-                self._hooks.each("hpsearch_tell", study=self.study, trial=trial)
+                if not isinstance(error, Exception):
+                    self._hooks.each("hpsearch_tell", study=self.study, trial=trial)
                 trial.native = None
 
     def raise_broken(self) -> None:

@@ -1,4 +1,4 @@
-"""The failure policy: each row of the table in docs/failures.md, alone and with trials in parallel."""
+"""The failure policy: each row of the table in docs/failures.md, alone and in parallel."""
 
 from __future__ import annotations
 

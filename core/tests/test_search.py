@@ -29,7 +29,13 @@ def refused(trial):
 
 
 def search(objective=square, space=SPACE, **options):
-    settings = {"backend": "random", "n_trials": 10, "seed": 1, "progress": False, **options}
+    settings = {
+        "backend": "random",
+        "n_trials": 10,
+        "seed": 1,
+        "progress": False,
+        **options,
+    }
     return hpsearch.search(objective, space, **settings)
 
 

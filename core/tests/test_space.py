@@ -19,18 +19,30 @@ BAD = {
     "log below zero": (Int(-1, 4, log=True), "log=True needs low above 0, and low is -1"),
     "NaN bound": (Float(math.nan, 1.0), "low is nan, expected a finite number"),
     "infinite bound": (Float(0.0, math.inf), "high is inf, expected a finite number"),
-    "text bound": (Float("0", 1.0), r"low is '0' \(str\), expected a number"),  # type: ignore[arg-type]
+    "text bound": (
+        Float("0", 1.0),  # type: ignore[arg-type]
+        r"low is '0' \(str\), expected a number",
+    ),
     "bool bound": (Int(True, 4), r"low is True \(bool\), expected a whole number"),
-    "fractional int": (Int(0.5, 4), r"low is 0.5 \(float\), expected a whole number"),  # type: ignore[arg-type]
+    "fractional int": (
+        Int(0.5, 4),  # type: ignore[arg-type]
+        r"low is 0.5 \(float\), expected a whole number",
+    ),
     "no choices": (Categorical([]), "choices is empty"),
     "duplicate choices": (Categorical([1, 2, 1]), "choices 1 and 1 are equal"),
     "choices equal to Python": (Categorical([1, True]), "choices 1 and True are equal"),
-    "an object as choice": (Categorical([print]), "give the choice a name"),  # type: ignore[list-item]
+    "an object as choice": (
+        Categorical([print]),  # type: ignore[list-item]
+        "give the choice a name",
+    ),
     "NaN as choice": (Categorical([math.nan]), "choice nan is not finite"),
     "step does not divide": (Float(0.0, 1.0, step=0.3), "does not divide .* write high=0.9"),
     "int step does not divide": (Int(1, 10, step=4), "does not divide .* write high=9"),
     "zero step": (Float(0.0, 1.0, step=0.0), "step is 0.0, expected a finite number above 0"),
-    "fractional int step": (Int(0, 4, step=0.5), "step is 0.5, expected a whole number"),  # type: ignore[arg-type]
+    "fractional int step": (
+        Int(0, 4, step=0.5),  # type: ignore[arg-type]
+        "step is 0.5, expected a whole number",
+    ),
     "log and step": (Float(0.1, 1.0, log=True, step=0.1), "log and step exclude each other"),
     "int log and step": (Int(1, 9, log=True, step=2), "log and a step above 1 exclude"),
     "not a distribution": ([1, 2], "expected Float, Int or Categorical"),

@@ -13,7 +13,13 @@ from hpsearch.trial import Trial, as_floats
 
 
 def run(objective, **options):
-    settings = {"backend": "random", "n_trials": 1, "max_failures": 0, "progress": False, **options}
+    settings = {
+        "backend": "random",
+        "n_trials": 1,
+        "max_failures": 0,
+        "progress": False,
+        **options,
+    }
     return hpsearch.search(objective, {"lr": Float(0, 1)}, **settings)
 
 

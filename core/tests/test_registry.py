@@ -76,7 +76,7 @@ def test_only_the_backend_asked_for_is_imported(install):
 BROKEN = {
     "cannot be imported": (
         "import no_such_engine",
-        "named 'no_such_engine'. Reinstall it with 'pip install --force-reinstall hpsearch-example'",
+        "'no_such_engine'. Reinstall it with 'pip install --force-reinstall hpsearch-example'",
     ),
     "has no such class": ("", "has no attribute 'Example'"),
     "is no class": ("Example = 3", "hpsearch_example:Example is 3, expected a class"),

@@ -1,0 +1,59 @@
+"""Hyperparameter search for Hugging Face Trainers, with any backend of hpsearch.
+
+>>> from hpsearch.transformers import hyperparameter_search  # doctest: +SKIP
+>>> best = hyperparameter_search(trainer, hp_space=..., direction="maximize")  # doctest: +SKIP
+
+The files in the order in which they are best read: ``search`` (the entry), ``objective`` (one
+trial), ``build`` and ``arguments`` (a Trainer with the trial's values), ``run`` and ``callbacks``
+(its training), ``metrics``, ``checkpoints``, ``pristine`` (the Trainer comes back as given).
+The names below load on first use, since transformers and torch take seconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpsearch.transformers.checkpoints import load_best_model as load_best_model
+    from hpsearch.transformers.checkpoints import refit as refit
+    from hpsearch.transformers.metrics import default_objective as default_objective
+    from hpsearch.transformers.objective import TrainerObjective as TrainerObjective
+    from hpsearch.transformers.search import disable as disable
+    from hpsearch.transformers.search import enable as enable
+    from hpsearch.transformers.search import hyperparameter_search as hyperparameter_search
+    from hpsearch.transformers.upstream import DEFAULT_SPACE as DEFAULT_SPACE
+
+_HOME = {
+    "DEFAULT_SPACE": "upstream",
+    "TrainerObjective": "objective",
+    "default_objective": "metrics",
+    "disable": "search",
+    "enable": "search",
+    "hyperparameter_search": "search",
+    "load_best_model": "checkpoints",
+    "refit": "checkpoints",
+}
+
+__all__ = [
+    "DEFAULT_SPACE",
+    "TrainerObjective",
+    "default_objective",
+    "disable",
+    "enable",
+    "hyperparameter_search",
+    "load_best_model",
+    "refit",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'hpsearch.transformers' has no attribute {name!r}")
+    value = getattr(import_module(f"hpsearch.transformers.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

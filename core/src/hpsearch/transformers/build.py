@@ -1,0 +1,93 @@
+"""Getting a Trainer ready for one training: the one given or one built, seeded, set to values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from transformers import Trainer, TrainingArguments, enable_full_determinism, set_seed
+
+from hpsearch.errors import ArgumentError
+from hpsearch.transformers import arguments
+from hpsearch.transformers.pristine import release_frames, start_afresh
+from hpsearch.transformers.reads import ReadTrial
+
+TrainerFactory: TypeAlias = Callable[[Any], Trainer]
+"""Takes the trial, a mapping of the parameters; returns a Trainer built with them."""
+
+
+def check_source(trainer: Trainer | None, trainer_factory: TrainerFactory | None) -> None:
+    """Raise :class:`ArgumentError` unless there is one source of Trainers, and it can be used."""
+    if (trainer is None) == (trainer_factory is None):
+        raise ArgumentError("give either a Trainer or trainer_factory=, and not both")
+    if trainer is None:
+        if not callable(trainer_factory):
+            raise ArgumentError(
+                f"trainer_factory is {trainer_factory!r}, expected a function of the trial"
+            )
+        return
+    if not isinstance(trainer, Trainer):
+        raise ArgumentError(f"trainer is {trainer!r}, expected a transformers.Trainer")
+    if trainer.model_init is None:
+        raise ArgumentError(
+            "the Trainer was given a model, and each trial needs a new one: give it "
+            "model_init=... instead of model=..., or use trainer_factory=, which works with every "
+            "Trainer class"
+        )
+    builds_loader = type(trainer).get_eval_dataloader is not Trainer.get_eval_dataloader
+    if trainer.eval_dataset is None and not builds_loader:
+        raise ArgumentError("the Trainer has no eval_dataset, so no trial can be judged")
+    check_world(trainer)
+
+
+def check_world(trainer: Trainer) -> None:
+    """Raise :class:`ArgumentError` if several processes train together."""
+    if trainer.args.world_size > 1:
+        raise ArgumentError(
+            f"{trainer.args.world_size} processes train together here, and a Trainer search runs "
+            "in one: start the script without torchrun or accelerate launch"
+        )
+
+
+def check_process(name: str) -> None:
+    """Raise :class:`ArgumentError` for a field that takes effect only in a new process."""
+    if arguments.needs_process(name):
+        raise ArgumentError(f"{name!r} cannot be searched: {arguments.PROCESS}")
+
+
+def built(trainer_factory: TrainerFactory, view: ReadTrial) -> Trainer:
+    """Return the Trainer that the factory builds for a trial.
+
+    The seed is set before, to the trial's ``seed`` where that is searched and else to the default
+    of TrainingArguments, so that a model built by the factory starts the same in every replay.
+
+    Raises:
+        ArgumentError: The factory returned something else.
+    """
+    for name in view:
+        check_process(name)
+    set_seed(view.trial.get("seed", TrainingArguments.seed))
+    try:
+        trainer = trainer_factory(view)
+    except BaseException as error:
+        release_frames(error)
+        raise
+    if not isinstance(trainer, Trainer):
+        raise ArgumentError(f"trainer_factory returned {trainer!r}, expected a Trainer")
+    check_world(trainer)
+    return trainer
+
+
+def set_up(trainer: Trainer, values: Mapping[str, Any]) -> None:
+    """Give a Trainer these values and the state of a new one.
+
+    ``train`` seeds and builds the model where there is a ``model_init``; where a model was given,
+    the seed is set here.
+    """
+    trainer.args = arguments.with_values(trainer.args, values)
+    start_afresh(trainer)
+    if trainer.model_init is None:
+        if trainer.args.full_determinism:
+            enable_full_determinism(trainer.args.seed)
+        else:
+            set_seed(trainer.args.seed)

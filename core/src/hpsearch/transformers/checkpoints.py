@@ -1,0 +1,149 @@
+"""What a search leaves on disk, and how to get the best model back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from transformers import Trainer
+
+from hpsearch.errors import ArgumentError
+from hpsearch.hookspecs import hookimpl
+from hpsearch.pareto import pareto_front
+from hpsearch.transformers import compat
+from hpsearch.transformers.build import TrainerFactory, built, set_up
+from hpsearch.transformers.reads import RecordedTrial
+from hpsearch.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    from hpsearch.study import BestRun, Study
+
+
+class CheckpointKeeper:
+    """An observer that keeps the checkpoints of the best trials and deletes the others'.
+
+    Only folders that a trial of this study recorded as its own are deleted.
+
+    Args:
+        count: How many trials keep theirs, at least 0. With several directions the whole Pareto
+            front does, since each of its trials is an answer.
+
+    Raises:
+        ArgumentError: ``count`` is no such number.
+    """
+
+    def __init__(self, count: int) -> None:
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise ArgumentError(
+                f"keep_checkpoints is {count!r}, expected a whole number of at least 0, or None to "
+                "leave every checkpoint that the Trainer saves"
+            )
+        self._count = count
+
+    @hookimpl
+    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+        """Delete what is not among the best any more."""
+        kept = {id(best) for best in self._best(study)}
+        for other in study.trials:
+            if id(other) not in kept and other.state is not TrialState.RUNNING:
+                _delete(other)
+
+    def _best(self, study: Study) -> Sequence[Trial]:
+        complete = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
+        if len(study.directions) > 1:
+            return pareto_front(complete, study.directions) if self._count else []
+        sign = -1 if study.directions[0] == "maximize" else 1
+        ranked = sorted(complete, key=lambda trial: (sign * (trial.objective or 0.0), trial.number))
+        return ranked[: self._count]
+
+
+def _delete(trial: Trial) -> None:
+    for folder in trial.attrs.get("checkpoints", ()):
+        shutil.rmtree(folder, ignore_errors=True)
+    if trial.attrs.get("checkpoints"):
+        run = Path(trial.attrs["output_dir"])
+        if run.is_dir() and not any(run.iterdir()):
+            run.rmdir()
+    trial.attrs.update(checkpoints=[], checkpoint=None)
+
+
+def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Module:
+    """Put the best run's model into a Trainer, from the run's checkpoint.
+
+    The model is built as it was in the trial, by ``model_init(trial)``, and takes the weights of
+    ``best.checkpoint``; ``trainer.predict`` and ``trainer.save_model`` then use it.
+
+    Args:
+        trainer: The Trainer that was searched, or the ``trainer_factory``.
+        best: What the search returned.
+
+    Returns:
+        The model; ``trainer.model`` is the same object.
+
+    Raises:
+        ArgumentError: The run left no checkpoint, or it is gone.
+    """
+    if best.checkpoint is None:
+        raise ArgumentError(
+            f"run {best.run_id} left no checkpoint; search with keep_checkpoints=1, or train the "
+            "model again with refit(trainer, best)"
+        )
+    if not Path(best.checkpoint).is_dir():
+        raise ArgumentError(f"the checkpoint {best.checkpoint} of run {best.run_id} is gone")
+    trial = RecordedTrial(best.trial)
+    if not isinstance(trainer, Trainer):
+        trainer = built(trainer, trial)
+    if trainer.model_init is not None:
+        build: Callable[[Any], nn.Module] = trainer.call_model_init
+        trainer.model = build(trial)
+    if trainer.place_model_on_device:
+        trainer.model.to(trainer.args.device)
+    compat.load_weights(trainer, best.checkpoint, trainer.model)
+    trainer.model_wrapped = trainer.model
+    model: nn.Module = trainer.model
+    return model
+
+
+def refit(trainer: Trainer | TrainerFactory, best: BestRun, **train_options: Any) -> Trainer:
+    """Train once more as the best run did, and keep the result in the Trainer.
+
+    With the same data and in the same environment this gives the best run's model again, to the
+    last bit. To train on more data, set ``trainer.train_dataset`` before.
+
+    Args:
+        trainer: The Trainer that was searched, or the ``trainer_factory``. Its arguments become
+            those of the best run; its folder stays its own.
+        best: What the search returned.
+        **train_options: For ``trainer.train``.
+
+    Returns:
+        The trained Trainer.
+
+    Raises:
+        ArgumentError: A recorded value does not fit the Trainer's arguments.
+    """
+    trial = RecordedTrial(best.trial)
+    if not isinstance(trainer, Trainer):
+        trainer = built(trainer, trial)
+    set_up(trainer, best.trial.attrs["arguments"])
+    with _models_of(trainer, trial):
+        trainer.train(**train_options)
+    return trainer
+
+
+@contextmanager
+def _models_of(trainer: Trainer, trial: RecordedTrial) -> Iterator[None]:
+    """Have ``train`` build its model from the trial."""
+    build: Callable[[Any], nn.Module] = trainer.call_model_init
+    own = vars(trainer).copy()
+    vars(trainer)["call_model_init"] = lambda _trial=None: build(trial)
+    try:
+        yield
+    finally:
+        del vars(trainer)["call_model_init"]
+        if "call_model_init" in own:
+            vars(trainer)["call_model_init"] = own["call_model_init"]

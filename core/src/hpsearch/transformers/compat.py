@@ -1,0 +1,38 @@
+"""The one place for names of transformers that are not public. Tried on 4.57.6 and 5.23.0.
+
+Everything else in this package uses the public face of ``Trainer``: its callbacks, ``args``,
+``train``, ``evaluate``, ``call_model_init``, ``callback_handler``, ``accelerator`` and
+``create_accelerator_and_postprocess``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from transformers import Trainer
+
+
+def forget_what_was_read(trainer: Trainer) -> None:
+    """Drop what a Trainer derived from earlier arguments and an earlier model.
+
+    - ``_train_batch_size`` is copied from the arguments by ``__init__`` on 5.x.
+    - ``_signature_columns`` holds the argument names of the first model's ``forward``.
+    - ``_eval_dataloaders`` holds loaders kept for persistent workers.
+    """
+    trainer._train_batch_size = trainer.args.train_batch_size
+    trainer._signature_columns = None
+    vars(trainer).pop("_eval_dataloaders", None)
+
+
+def inner_parts(trainer: Trainer) -> list[Any]:
+    """Return the objects inside a Trainer that training changes in place.
+
+    The memory tracker notes the stage it is in, and an exception leaves it there.
+    """
+    return [trainer._memory_tracker]
+
+
+def load_weights(trainer: Trainer, checkpoint: str, model: nn.Module) -> None:
+    """Load a checkpoint folder's weights, whole, sharded or an adapter's, into ``model``."""
+    trainer._load_from_checkpoint(checkpoint, model=model)

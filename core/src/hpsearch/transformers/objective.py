@@ -1,0 +1,282 @@
+"""One trial of a Trainer: what :func:`hpsearch.search` calls with each trial."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import number_of_arguments
+
+from hpsearch.errors import ArgumentError, SpaceError, TrialPruned, listed
+from hpsearch.transformers import arguments
+from hpsearch.transformers.build import TrainerFactory, built, check_process, check_source, set_up
+from hpsearch.transformers.callbacks import listen
+from hpsearch.transformers.declared import check_distribution, typed
+from hpsearch.transformers.environment import environment
+from hpsearch.transformers.metrics import ComputeObjective, Objective, ObjectiveFrom
+from hpsearch.transformers.pristine import borrowed
+from hpsearch.transformers.reads import ReadTrial, SpaceFunction
+from hpsearch.transformers.run import TrialRun
+from hpsearch.trial import Trial
+
+if TYPE_CHECKING:
+    from hpsearch.study import Study
+
+logger = logging.getLogger("hpsearch")
+
+
+class TrainerObjective:
+    """Trains a Trainer with a trial's parameters and returns its objective.
+
+    Each trial starts from the Trainer as it was given: its arguments with the trial's values, the
+    seed set before the model is built, a new model, optimiser and scheduler, its own folder. After
+    the trial the Trainer is as before and the trial's memory is released.
+
+    Args:
+        trainer: A Trainer with a ``model_init``. It takes each parameter that is named like a
+            field of its arguments; ``model_init(trial)`` reads the others.
+        trainer_factory: Instead of a Trainer: builds one for each trial. What it reads from the
+            trial is its own affair; a field that it does not read is set on the Trainer it built.
+        compute_objective: From the metrics of an evaluation to a number, or one for each
+            direction; None for the evaluation loss or the sum of the other metrics.
+        hp_name: From the trial to the name of its run and folder; None for ``run-<id>``.
+        objective_from: Which evaluation of the trial counts: the ``"last"`` or the ``"best"``.
+        keep_checkpoints: Whether the evaluation that counts leaves a checkpoint in any case.
+        baseline: Try the parameters that the Trainer came with as well.
+
+    Raises:
+        ArgumentError: Both or neither of a Trainer and a factory are given, the Trainer cannot be
+            searched, or another argument has a value that it cannot have.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer | None = None,
+        *,
+        trainer_factory: TrainerFactory | None = None,
+        compute_objective: ComputeObjective | None = None,
+        hp_name: Callable[[Any], str] | None = None,
+        objective_from: ObjectiveFrom = "last",
+        keep_checkpoints: bool = False,
+        baseline: bool = False,
+        space_function: SpaceFunction | None = None,
+    ) -> None:
+        check_source(trainer, trainer_factory)
+        if baseline and trainer is None:
+            raise ArgumentError(
+                "baseline=True tries the arguments that a Trainer came with, and trainer_factory "
+                "builds one only from parameters; give these as enqueue=[{...}]"
+            )
+        self.refusal: ArgumentError | None = None
+        self._trainer = trainer
+        self._factory = trainer_factory
+        self._objective = Objective(compute_objective, objective_from)
+        self._hp_name = hp_name
+        self._keep = keep_checkpoints
+        self._baseline = baseline
+        self._space_function = space_function
+        self._names: dict[str, int] = {}
+        self._consumed: set[str] = set()
+
+    # Before the first trial.
+
+    def prepare(self, study: Study) -> None:
+        """Refuse what cannot work; called by :func:`hpsearch.search` before the first trial.
+
+        Raises:
+            ArgumentError: A name is misspelt, cannot be searched here, or would be read by nobody;
+                or a parameter has values that its field cannot take.
+        """
+        trainer = self._trainer
+        names = study.parameter_names or ()
+        parameters = study.space.parameters if study.space is not None else {}
+        for name in names:
+            if trainer is None:
+                check_process(name)
+            else:
+                self._check_name(trainer, name)
+                if name in arguments.field_names(trainer.args) and name in parameters:
+                    check_distribution(trainer.args, name, parameters[name])
+        has_metrics = trainer is None or trainer.compute_metrics is not None
+        self._objective.announce(study.directions, has_metrics)
+        self._names = {
+            trial.attrs["run_name"]: trial.number
+            for trial in study.trials
+            if "run_name" in trial.attrs
+        }
+        if self._baseline and trainer is not None and not study.trials:
+            study.history.enqueue(_baseline(trainer.args, study))
+
+    def _check_name(self, trainer: Trainer, name: str) -> None:
+        args = trainer.args
+        if name in arguments.field_names(args):
+            arguments.check_live(type(trainer), args, name)
+            return
+        arguments.check_not_misspelt(type(trainer), args, name)
+        # What a define-by-run function suggests may be for itself: a branch, an exponent.
+        if self._space_function is None and _takes_nothing(trainer.model_init):
+            raise arguments.unread(name, args, _NO_READER)
+
+    # One trial.
+
+    def __call__(self, trial: Trial) -> tuple[float, ...]:
+        """Run one trial.
+
+        Raises:
+            ArgumentError: The parameters cannot take effect; the search ends.
+            TrialPruned: The study wanted the trial stopped.
+        """
+        try:
+            return self._run(trial)
+        except ArgumentError as error:
+            self.refusal = error
+            trial.stop_study()
+            raise
+
+    def _run(self, trial: Trial) -> tuple[float, ...]:
+        view = ReadTrial(trial)
+        with borrowed(self._source(view)) as trainer:
+            run = TrialRun(trainer, trial, self._objective, self._keep)
+            values = self._values_for_arguments(trainer, view)
+            set_up(trainer, values)
+            trial.annotate("arguments", values)
+            trial.annotate("training_seed", trainer.args.seed)
+            trial.annotate("environment", environment(trainer.args))
+            listen(trainer, run)
+            self._begin_once_built(trainer, view, run)
+            try:
+                trainer.train()
+                return run.end()
+            except TrialPruned:
+                # The training loop would have ended so, and reporting callbacks close their run.
+                trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
+                raise
+            finally:
+                run.note_checkpoints()
+
+    def _source(self, view: ReadTrial) -> Trainer:
+        if self._factory is not None:
+            return built(self._factory, view)
+        assert self._trainer is not None
+        return self._trainer
+
+    def _values_for_arguments(self, trainer: Trainer, view: ReadTrial) -> dict[str, Any]:
+        """Return what is set on the arguments: every field that the factory has not read."""
+        values = {}
+        for name in self._returned(view.trial) - view.read:
+            if name in arguments.field_names(trainer.args):
+                arguments.check_live(type(trainer), trainer.args, name)
+                values[name] = typed(trainer.args, name, view.trial[name])
+        return values
+
+    def _returned(self, trial: Trial) -> frozenset[str]:
+        function = self._space_function
+        returned = None if function is None else function.returned(trial)
+        return frozenset(trial) if returned is None else returned
+
+    def _begin_once_built(self, trainer: Trainer, view: ReadTrial, run: TrialRun) -> None:
+        """Build the model from the trial, then check what was read and name the run.
+
+        ``Trainer.train`` refuses trials that are not Optuna's own, so the trial reaches
+        ``model_init`` through the Trainer's ``call_model_init``; its parameters are final after.
+        """
+        if trainer.model_init is None:
+            self._check_read(trainer, view)
+            run.begin(self._name(view.trial))
+            return
+        build: Callable[[Any], nn.Module] = trainer.call_model_init
+        known = frozenset(view.trial)
+
+        def call_model_init(_trial: Any = None) -> nn.Module:
+            model = build(view)
+            _check_suggested(trainer.args, frozenset(view.trial) - known)
+            self._check_read(trainer, view)
+            run.begin(self._name(view.trial))
+            return model
+
+        vars(trainer)["call_model_init"] = call_model_init
+
+    def _check_read(self, trainer: Trainer, view: ReadTrial) -> None:
+        """Refuse a name that changes nothing, the first time that it is met."""
+        names = frozenset(view.trial) - view.read - arguments.field_names(trainer.args)
+        returned = self._returned(view.trial)
+        for name in sorted(names - self._consumed):
+            if name in returned:
+                raise arguments.unread(name, trainer.args, self._nobody(trainer))
+            logger.warning("%r is suggested by hp_space and not among what it returns", name)
+        self._consumed |= frozenset(view.trial)
+
+    def _nobody(self, trainer: Trainer) -> str:
+        if self._factory is not None:
+            return "trainer_factory did not read it from the trial"
+        if _takes_nothing(trainer.model_init):
+            return _NO_READER
+        return "model_init(trial) did not read it from the trial"
+
+    def _name(self, trial: Trial) -> str:
+        name = f"run-{trial.id}" if self._hp_name is None else _checked_name(self._hp_name(trial))
+        if self._names.setdefault(name, trial.number) != trial.number:
+            longer = f"{name}-{trial.id}"
+            logger.warning(
+                "trial %d is called %r, since trial %d already has the name %r",
+                trial.number,
+                longer,
+                self._names[name],
+                name,
+            )
+            return longer
+        return name
+
+
+_NO_READER = "model_init takes no argument that it could be read from"
+
+
+def _takes_nothing(function: Any) -> bool:
+    count: int = number_of_arguments(function)  # type: ignore[no-untyped-call]
+    return count == 0
+
+
+def _check_suggested(args: TrainingArguments, names: frozenset[str]) -> None:
+    late = sorted(names & arguments.field_names(args))
+    if late:
+        raise ArgumentError(
+            f"model_init suggests {listed(late)}, which TrainingArguments have and which were set "
+            "before the model was built; suggest it in hp_space"
+        )
+
+
+def _baseline(args: TrainingArguments, study: Study) -> Mapping[str, Any]:
+    if study.space is None:
+        names = study.parameter_names or ()
+        return {name: _plain(getattr(args, name)) for name in names if hasattr(args, name)}
+    params: dict[str, Any] = {}
+    for name, distribution in study.space.active(params):
+        if not hasattr(args, name):
+            raise ArgumentError(
+                f"baseline=True tries what the Trainer's arguments have, and {name!r} is not "
+                "among them; give enqueue=[{...}] with every parameter"
+            )
+        try:
+            params[name] = distribution.validate(_plain(getattr(args, name)))
+        except SpaceError as error:
+            raise ArgumentError(
+                f"baseline=True tries the Trainer's {name!r}, and {error}"
+            ) from None
+    return params
+
+
+def _plain(value: Any) -> Any:
+    """Return an enumeration's value, and a whole float such as 3.0 epochs as an int."""
+    value = getattr(value, "value", value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _checked_name(name: Any) -> str:
+    path = PurePath(name) if isinstance(name, str) else None
+    if not name or path is None or path.is_absolute() or ".." in path.parts:
+        raise ArgumentError(f"hp_name returned {name!r}, expected the name of a folder")
+    return str(name)

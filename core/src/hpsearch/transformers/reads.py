@@ -1,0 +1,89 @@
+"""Who reads which of a trial's values: the trial that ``model_init`` and factories get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from hpsearch.trial import Trial
+
+
+class Reads(Mapping[str, Any]):
+    """A mapping that notes in ``names`` which of its values were read."""
+
+    def __init__(self, values: Mapping[str, Any], names: set[str]) -> None:
+        self._values = values
+        self._names = names
+
+    def __getitem__(self, name: str) -> Any:
+        value = self._values[name]
+        self._names.add(name)
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values  # asking whether a name is there reads nothing
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+
+class ReadTrial(Reads):
+    """A trial that behaves as the one it stands for and notes in ``read`` what was read of it.
+
+    Values are read by ``trial["x"]``, ``trial.params["x"]``, ``trial.suggest_float("x", ...)``, or
+    through any mapping that the engine's own trial offers, such as SigOpt's ``assignments``.
+    """
+
+    def __init__(self, trial: Trial) -> None:
+        self.read: set[str] = set()
+        self.trial = trial
+        super().__init__(trial, self.read)
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.trial, name)
+        if name.startswith("suggest"):
+            return self._noting(value)
+        return Reads(value, self.read) if isinstance(value, Mapping) else value
+
+    def _noting(self, suggest: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(name: str, *arguments: Any, **options: Any) -> Any:
+            self.read.add(name)
+            return suggest(name, *arguments, **options)
+
+        return noting
+
+
+class RecordedTrial(ReadTrial):
+    """A trial of the history that answers each suggestion with the value it had then."""
+
+    def _noting(self, suggest: Callable[..., Any]) -> Callable[..., Any]:
+        del suggest  # the trial has ended and would refuse
+        return lambda name, *_arguments, **_options: self[name]
+
+
+class SpaceFunction:
+    """A define-by-run ``hp_space`` that remembers which names it returned for the last trial.
+
+    What it suggests and does not return was for itself alone: a branch, an exponent.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+        self._trial: object = None
+        self._returned: frozenset[str] | None = None
+
+    def __call__(self, trial: Any) -> Any:
+        returned = self.function(trial)
+        self._trial = trial
+        self._returned = frozenset(returned) if isinstance(returned, Mapping) else None
+        return returned
+
+    def returned(self, trial: Trial) -> frozenset[str] | None:
+        """Return the names returned for this trial; None if it was not called, or named none."""
+        return self._returned if self._trial is trial else None

@@ -1,0 +1,120 @@
+"""``hyperparameter_search`` for any Trainer, and the switch that makes it the Trainer's own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from transformers import Trainer
+
+from hpsearch.api import search
+from hpsearch.errors import SearchFailedError
+from hpsearch.study import BestRun
+from hpsearch.transformers.build import TrainerFactory
+from hpsearch.transformers.checkpoints import CheckpointKeeper
+from hpsearch.transformers.metrics import ComputeObjective, ObjectiveFrom
+from hpsearch.transformers.objective import TrainerObjective
+from hpsearch.transformers.pristine import quick_collections
+from hpsearch.transformers.reads import SpaceFunction
+from hpsearch.transformers.upstream import DEFAULT_SPACE, backend_name, translated
+
+logger = logging.getLogger("hpsearch")
+
+
+def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
+    trainer: Trainer | None = None,
+    hp_space: Any = None,
+    compute_objective: ComputeObjective | None = None,
+    n_trials: int | None = 20,
+    direction: str | Sequence[str] = "minimize",
+    backend: Any = None,
+    hp_name: Callable[[Any], str] | None = None,
+    *,
+    trainer_factory: TrainerFactory | None = None,
+    objective_from: ObjectiveFrom = "last",
+    keep_checkpoints: int | None = None,
+    baseline: bool = False,
+    **options: Any,
+) -> BestRun | list[BestRun]:
+    """Search a Trainer's hyperparameters: the arguments of ``Trainer.hyperparameter_search``.
+
+    Args:
+        trainer: A Trainer with a ``model_init``; it comes back as it was given.
+        hp_space: What is searched, in any form that :func:`hpsearch.search` takes. A parameter
+            named like a field of the Trainer's arguments is set there; any other is for
+            ``model_init(trial)`` or ``trainer_factory`` to read. None searches learning rate,
+            epochs, seed and batch size, as upstream does.
+        compute_objective: From the metrics of an evaluation to a number, or one for each
+            direction. None: the evaluation loss, or the sum of what ``compute_metrics`` returns.
+        n_trials: The total number of trials; None for no limit.
+        direction: ``"minimize"`` or ``"maximize"``, or one for each objective.
+        backend: The name of an installed backend, or transformers' own enumeration of them.
+        hp_name: From the trial to the name of its run and folder; None for ``run-<id>``.
+        trainer_factory: Instead of a Trainer, for Trainer classes that take no ``model_init``:
+            ``trainer_factory(trial)`` returns a Trainer built with the trial's parameters.
+        objective_from: Which evaluation of a trial counts: the ``"last"`` or the ``"best"``.
+        keep_checkpoints: How many trials keep their checkpoints: the best ones, which then have
+            one in any case. None leaves what the Trainer's arguments save.
+        baseline: Try the arguments that the Trainer came with as well, before any suggestion.
+        **options: Every other option of :func:`hpsearch.search` (``timeout``, ``seed``,
+            ``pruner``, ``storage``, ``resume``, ``catch``, ...), and the backend's own ones.
+
+    Returns:
+        The best run, or the Pareto front with several directions. Its ``checkpoint`` is what the
+        run saved, :func:`load_best_model` loads it and :func:`refit` trains it again.
+
+    Raises:
+        ArgumentError: The Trainer cannot be searched, or a parameter cannot take effect.
+        HpsearchError: Whatever else :func:`hpsearch.search` raises.
+    """
+    options = translated(options)
+    if keep_checkpoints is not None:
+        options["plugins"] = [*options.get("plugins", ()), CheckpointKeeper(keep_checkpoints)]
+    space = SpaceFunction(hp_space) if callable(hp_space) else hp_space
+    objective = TrainerObjective(
+        trainer,
+        trainer_factory=trainer_factory,
+        compute_objective=compute_objective,
+        hp_name=hp_name,
+        objective_from=objective_from,
+        keep_checkpoints=bool(keep_checkpoints),
+        baseline=baseline,
+        space_function=space if isinstance(space, SpaceFunction) else None,
+    )
+    with quick_collections():
+        try:
+            study = search(
+                objective,
+                DEFAULT_SPACE if space is None else space,
+                backend=backend_name(backend),
+                n_trials=n_trials,
+                **{"direction": direction, **options},
+            )
+        except SearchFailedError:
+            if objective.refusal is None:
+                raise
+            raise objective.refusal from None
+    if objective.refusal is not None:
+        raise objective.refusal
+    return study.best if len(study.directions) == 1 else study.best_runs
+
+
+_METHOD = "hyperparameter_search"
+_replaced: list[Callable[..., Any]] = []
+
+
+def enable() -> None:
+    """Make every Trainer's ``hyperparameter_search`` this one, until :func:`disable`.
+
+    A subclass that overrides the method keeps its own.
+    """
+    if not _replaced:
+        _replaced.append(getattr(Trainer, _METHOD))
+        setattr(Trainer, _METHOD, hyperparameter_search)
+
+
+def disable() -> None:
+    """Give Trainers their own ``hyperparameter_search`` back."""
+    if _replaced:
+        setattr(Trainer, _METHOD, _replaced.pop())

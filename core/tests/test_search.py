@@ -179,6 +179,15 @@ def test_enqueued_parameters_are_tried_first_and_by_a_grid_only_once():
     assert [trial["n"] for trial in study.trials] == [3, 1, 2, 4]
 
 
+def test_an_earlier_trial_can_be_enqueued():
+    earlier = search(
+        space=lambda t: {"y": t.suggest_float("x", -10, 10)}, objective=lambda t: t["y"]
+    )
+    study = search(enqueue=[{**earlier.trials[3].params, "n": 1}], n_trials=1)
+    again = search(enqueue=[study.trials[0]], n_trials=1)
+    assert dict(again.trials[0]) == dict(study.trials[0]) == {"x": earlier.trials[3]["y"], "n": 1}
+
+
 def test_an_objective_can_suggest_by_itself():
     def objective(trial):
         kind = trial.suggest_categorical("kind", ["line", "square"])

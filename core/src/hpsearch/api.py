@@ -78,7 +78,7 @@ def search(
         catch: Exception types that never end the search.
         max_failures: Failures in a row that are survived; see ``docs/failures.md``.
         retries: How often a failed trial is run again before it counts.
-        enqueue: Parameters to try first, one mapping for each trial.
+        enqueue: Parameters to try first: a mapping, or an earlier trial, for each.
         plugins: Observers: objects with methods marked ``@hookimpl``.
         progress: Show a progress bar; None does where there is a terminal or a notebook.
         **backend_options: The backend's own options; an unknown one is an error.

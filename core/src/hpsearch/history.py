@@ -94,11 +94,13 @@ class History:
             self._hooks.each("hpsearch_tell", Role.PRUNER, study=self.study, trial=trial)
 
     def enqueue(self, params: Mapping[str, Any]) -> None:
-        """Run a trial with these parameters before anything is suggested.
+        """Run a trial with these parameters, or an earlier trial's, before anything is suggested.
 
         Raises:
             SpaceError: They are not a point of the study's space.
         """
+        if isinstance(params, Trial):
+            params = params.params
         space = self.study.space
         self._waiting.append(_Waiting(dict(params) if space is None else space.validate(params)))
 

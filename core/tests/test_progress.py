@@ -1,0 +1,134 @@
+"""The progress bar, through real searches."""
+
+from __future__ import annotations
+
+import re
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import hpsearch
+from hpsearch import Float
+from hpsearch.progress import ProgressBar, wanted
+
+SPACE = {"x": Float(0.0, 1.0)}
+
+
+def last_line(capsys):
+    """The bar as it stands at the end."""
+    drawn = re.split(r"[\r\n]+", capsys.readouterr().err)
+    return [line for line in drawn if "|" in line][-1]
+
+
+def search(objective, **arguments):
+    arguments = {"backend": "random", "n_trials": 6, "seed": 0, "progress": True} | arguments
+    return hpsearch.search(objective, SPACE, **arguments)
+
+
+def test_the_bar_counts_to_the_total_and_shows_the_best_value(capsys):
+    study = search(lambda trial: trial["x"], direction="maximize")
+    line = last_line(capsys)
+    assert "6/6" in line
+    assert f"best={study.best.objective:.6g}" in line
+
+
+def test_the_bar_counts_pruned_and_failed_trials(capsys):
+    def objective(trial):
+        if trial.number == 1:
+            raise hpsearch.TrialPruned
+        if trial.number in (2, 3):
+            raise ValueError
+        return trial["x"]
+
+    search(objective)
+    line = last_line(capsys)
+    assert "pruned=1" in line
+    assert "failed=2" in line
+
+
+def test_the_bar_of_several_directions_shows_the_size_of_the_front(capsys):
+    def objective(trial):
+        return (trial.number % 3, -(trial.number % 3))
+
+    study = search(objective, direction=["minimize", "minimize"])
+    assert f"front={len(study.best_runs)}" in last_line(capsys)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_size_of_the_front_is_that_of_the_core(seed, capsys):
+    def objective(trial):
+        return [round(4 * trial["x"]), round(4 * (1 - trial["x"]) ** 2), trial.number % 2]
+
+    study = search(objective, direction=["minimize", "maximize", "minimize"], seed=seed)
+    assert f"front={len(study.best_runs)}" in last_line(capsys)
+
+
+def test_a_trial_run_again_takes_the_place_of_the_one_that_failed(capsys):
+    def objective(trial):
+        if trial.number in (0, 2):
+            raise ValueError
+        return trial["x"]
+
+    study = search(objective, n_trials=3, retries=1, max_failures=5)
+    assert len(study.trials) == 5
+    assert "3/3" in last_line(capsys)
+
+
+def test_a_resumed_search_counts_the_trials_of_earlier_runs(capsys, tmp_path):
+    storage = tmp_path / "study.db"
+    search(lambda trial: trial["x"], storage=storage, n_trials=4)
+    capsys.readouterr()
+    study = search(lambda trial: 2.0, storage=storage, n_trials=6, resume=True)
+    drawn = capsys.readouterr().err
+    assert "4/6" in drawn
+    assert f"best={study.best.objective:.6g}" in drawn.split("4/6")[1]
+    assert "6/6" in drawn
+
+
+def test_a_failure_is_logged_on_a_line_of_its_own(capsys):
+    def objective(trial):
+        if trial.number == 0:
+            raise ValueError("boom")
+        return trial["x"]
+
+    search(objective, max_failures=3)
+    before = capsys.readouterr().err.split("trial 0 failed")[0]
+    assert before.endswith(("\r", "\n"))
+
+
+def test_the_bar_ends_with_a_search_that_fails(capsys):
+    def objective(trial):
+        raise ValueError
+
+    with pytest.raises(hpsearch.SearchFailedError):
+        search(objective)
+    assert "failed=1" in last_line(capsys)
+    search(lambda trial: trial["x"], progress=False)
+    assert not capsys.readouterr().err
+
+
+def test_no_bar_is_drawn_where_nobody_looks(capsys):
+    assert not wanted()
+    search(lambda trial: trial["x"], progress=None)
+    assert not capsys.readouterr().err
+
+
+def test_a_bar_is_wanted_in_a_terminal_and_in_a_notebook(monkeypatch):
+    notebook = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=object()))
+    monkeypatch.setitem(sys.modules, "IPython", notebook)
+    assert wanted()
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    assert not wanted()
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(isatty=lambda: True))
+    assert wanted()
+
+
+def test_a_bar_is_not_wanted_without_standard_error(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    assert not wanted()
+
+
+def test_a_bar_that_never_opened_closes():
+    ProgressBar().hpsearch_close()

@@ -56,7 +56,8 @@ def main() -> None:
         best = hyperparameter_search(
             trainer, hp_space=lambda _: space, backend=backend, n_trials=2, direction="minimize"
         )
-        assert best.objective > 0.0
+        assert isinstance(best, hpsearch.BestRun)
+        assert isinstance(best.objective, float)
         assert set(best.hyperparameters) == {"learning_rate"}
 
 

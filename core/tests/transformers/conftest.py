@@ -1,0 +1,136 @@
+"""Tiny models, data and Trainers, and how to compare two trainings to the last bit."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pytest
+import torch
+from torch import nn
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from hpsearch.transformers.pristine import quick_collections
+
+COSTS = ("_runtime", "_per_second", "_time")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread_and_quick_collections():
+    torch.set_num_threads(1)
+    with quick_collections():
+        yield
+
+
+class Net(nn.Module):
+    """A classifier small enough to train in milliseconds; its dropout makes the seed matter."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.inner = nn.Linear(4, width)
+        self.outer = nn.Linear(width, 2)
+        self.dropout = nn.Dropout(0.2)
+
+    def forward(self, x, labels=None):
+        logits = self.outer(self.dropout(self.inner(x).relu()))
+        loss = nn.functional.cross_entropy(logits, labels) if labels is not None else None
+        return {"loss": loss, "logits": logits}
+
+
+def new_net():
+    return Net()
+
+
+def make_data(count=24, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.randn(count, 4, generator=generator)
+    return [{"x": x, "labels": int(x.sum() > 0)} for x in inputs]
+
+
+def make_arguments(folder, cls=TrainingArguments, **changes):
+    defaults = {
+        "output_dir": str(folder),
+        "report_to": [],
+        "disable_tqdm": True,
+        "use_cpu": True,
+        "save_strategy": "no",
+        "logging_strategy": "no",
+        "eval_strategy": "epoch",
+        "num_train_epochs": 2,
+        "learning_rate": 0.05,
+    }
+    return cls(**{**defaults, **changes})
+
+
+@pytest.fixture
+def make_trainer(tmp_path):
+    """Build a Trainer: keywords that the Trainer takes go to it, the others to its arguments."""
+
+    def make(*, cls=Trainer, **changes):
+        own = ("model", "model_init", "train_dataset", "eval_dataset", "compute_metrics")
+        own += ("callbacks", "data_collator", "compute_loss_func")
+        given = {name: changes.pop(name) for name in own if name in changes}
+        given.setdefault("train_dataset", make_data())
+        given.setdefault("eval_dataset", make_data(16, seed=1))
+        if "model" not in given:
+            given.setdefault("model_init", new_net)
+        trainer = cls(args=make_arguments(changes.pop("folder", tmp_path), **changes), **given)
+        trainer.remove_callback(PrinterCallback)
+        return trainer
+
+    return make
+
+
+class Weights(TrainerCallback):
+    """Keeps each training's final weights, in a list of its user's."""
+
+    def __init__(self, kept):
+        self.kept = kept
+
+    def on_train_end(self, args, state, control, model=None, **kwargs):
+        self.kept.append({name: value.clone() for name, value in model.state_dict().items()})
+
+
+def train_fresh(trainer):
+    """Train a new Trainer and return its weights and its evaluation, without what it cost."""
+    kept = []
+    trainer.add_callback(Weights(kept))
+    trainer.train()
+    return kept[0], without_costs(trainer.evaluate())
+
+
+def without_costs(metrics):
+    return {name: value for name, value in metrics.items() if not name.endswith(COSTS)}
+
+
+def same_weights(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.fixture
+def toys():
+    """The helpers above, since test folders are no packages to import from."""
+    return Toys
+
+
+class Toys:
+    Net = Net
+    new_net = staticmethod(new_net)
+    Weights = Weights
+    make_arguments = staticmethod(make_arguments)
+    make_data = staticmethod(make_data)
+    train_fresh = staticmethod(train_fresh)
+    without_costs = staticmethod(without_costs)
+    same_weights = staticmethod(same_weights)
+
+
+@pytest.fixture
+def search(make_trainer):
+    """``hyperparameter_search`` on the random backend, quiet and seeded."""
+    from hpsearch.transformers import hyperparameter_search
+
+    def run(trainer=None, hp_space=None, **options):
+        options = {"backend": "random", "seed": 0, "n_trials": 1, "progress": False, **options}
+        return hyperparameter_search(trainer, hp_space, **options)
+
+    return run

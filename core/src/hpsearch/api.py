@@ -113,7 +113,7 @@ def search(
         options=registry.read_options(plugin, cls, backend_options),
         pruner=pruner,
     )
-    check_capabilities(plugin, cls.capabilities, study)
+    check_capabilities(plugin, cls.capabilities, study, retries)
     place = make_executor(executor, n_workers)
     hooks = Hooks()
     study._history = History(study, hooks, FailurePolicy(catch, max_failures), str(plugin), retries)

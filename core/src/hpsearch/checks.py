@@ -12,6 +12,7 @@ from hpsearch.errors import ArgumentError, CapabilityError, nearest
 if TYPE_CHECKING:
     from hpsearch.backend import Capabilities
     from hpsearch.registry import Plugin
+    from hpsearch.space import Space
     from hpsearch.study import Study
 
 
@@ -34,8 +35,15 @@ def read_directions(direction: str | Sequence[str]) -> tuple[str, ...]:
     return directions
 
 
-def check_capabilities(plugin: Plugin, capabilities: Capabilities, study: Study) -> None:
+def check_capabilities(
+    plugin: Plugin, capabilities: Capabilities, study: Study, retries: int = 0
+) -> None:
     """Raise :class:`CapabilityError` if the study needs what the backend does not declare."""
+    if retries and not capabilities.replay:
+        raise CapabilityError(
+            f"{plugin} accepts no trials that it did not suggest (capability 'replay'), so "
+            "retries= does not work with it"
+        )
     if len(study.directions) > 1 and not capabilities.multi_objective:
         raise CapabilityError(
             f"{plugin} takes one direction, and {len(study.directions)} are given; backends "
@@ -53,16 +61,21 @@ def check_capabilities(plugin: Plugin, capabilities: Capabilities, study: Study)
                 f"{plugin} needs the space before the first trial, and the trials of this search "
                 "suggest while they run; give a space, or use backend 'optuna' or 'random'"
             )
-        return
-    for name, distribution in study.space.parameters.items():
+    else:
+        _check_space(plugin, capabilities, study.space)
+
+
+def _check_space(plugin: Plugin, capabilities: Capabilities, space: Space) -> None:
+    for name, distribution in space.parameters.items():
         if isinstance(distribution, Float | Int):
             if distribution.log and not capabilities.log:
                 raise CapabilityError(
                     f"{plugin} has no log scale, which parameter {name!r} asks for"
                 )
-            if distribution.step not in (None, 1) and not capabilities.step:
+            no_step = 1 if isinstance(distribution, Int) else None
+            if distribution.step != no_step and not capabilities.step:
                 raise CapabilityError(f"{plugin} has no steps, which parameter {name!r} asks for")
-    for name in study.space.conditions:
+    for name in space.conditions:
         if not capabilities.conditions:
             raise CapabilityError(f"{plugin} has no conditions, and parameter {name!r} has one")
 

@@ -50,6 +50,7 @@ def run(
         logger.info("study %r: %s, %s", study.name, plugin, "/".join(study.directions))
         try:
             hooks.first("hpsearch_run", study=study, evaluate=evaluate)
+            history.raise_broken()
         except BaseException as error:
             history.interrupt(error)
             if isinstance(error, KeyboardInterrupt):

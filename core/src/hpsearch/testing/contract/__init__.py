@@ -1,0 +1,1 @@
+"""The contract of a backend, as tests; :class:`hpsearch.testing.BackendConformance` is all."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
-from transformers import Trainer
+from transformers import PreTrainedModel, Trainer
+
+from hpsearch.errors import ArgumentError, listed
 
 
 def forget_what_was_read(trainer: Trainer) -> None:
@@ -34,5 +36,23 @@ def inner_parts(trainer: Trainer) -> list[Any]:
 
 
 def load_weights(trainer: Trainer, checkpoint: str, model: nn.Module) -> None:
-    """Load a checkpoint folder's weights, whole, sharded or an adapter's, into ``model``."""
-    trainer._load_from_checkpoint(checkpoint, model=model)
+    """Load a checkpoint folder's weights, whole, sharded or an adapter's, into ``model``.
+
+    A model of transformers goes through ``from_pretrained``: 5.x saves some architectures under
+    their older names, and ``Trainer`` itself would then load nothing and only warn.
+
+    Raises:
+        ArgumentError: The checkpoint lacks some of the model's weights.
+    """
+    if not isinstance(model, PreTrainedModel):
+        trainer._load_from_checkpoint(checkpoint, model=model)
+        return
+    loaded, report = type(model).from_pretrained(
+        checkpoint, config=model.config, dtype=model.dtype, output_loading_info=True
+    )
+    if report["missing_keys"]:
+        raise ArgumentError(
+            f"the checkpoint {checkpoint} lacks {listed(sorted(report['missing_keys']))} of the "
+            "model that was built for it"
+        )
+    model.load_state_dict(loaded.state_dict())

@@ -110,7 +110,7 @@ def search(
         space=source.space,
         parameter_names=source.names,
         backend=plugin.name,
-        options=registry.read_options(plugin, cls, backend_options),
+        options=registry.read_options(plugin, cls, backend_options, SEARCH_ARGUMENTS),
         pruner=pruner,
     )
     check_capabilities(plugin, cls.capabilities, study, retries)

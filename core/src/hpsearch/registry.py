@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -119,8 +120,16 @@ def find(name: str | None) -> Plugin:
     return plugins[0]
 
 
-def read_options(plugin: Plugin, cls: type[Backend], given: dict[str, Any]) -> Any:
+def read_options(
+    plugin: Plugin, cls: type[Backend], given: dict[str, Any], others: Iterable[str] = ()
+) -> Any:
     """Return the backend's typed options.
+
+    Args:
+        plugin: Where the backend comes from, for messages.
+        cls: The backend.
+        given: Its options as the user wrote them.
+        others: Names that are no options of a backend, and may have been meant.
 
     Raises:
         OptionError: An option is unknown, missing, or has a value that the backend refuses.
@@ -128,11 +137,9 @@ def read_options(plugin: Plugin, cls: type[Backend], given: dict[str, Any]) -> A
     known = [field.name for field in fields(cls.Options)]
     for name in given:
         if name not in known:
-            from hpsearch.api import SEARCH_ARGUMENTS
-
             raise OptionError(
-                f"{plugin} has no option {name!r}."
-                f"{nearest(name, [*known, *SEARCH_ARGUMENTS])} Its options: {listed(known)}"
+                f"{plugin} has no option {name!r}.{nearest(name, [*known, *others])} "
+                f"Its options: {listed(known)}"
             )
     try:
         return cls.Options(**given)

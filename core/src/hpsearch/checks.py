@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from hpsearch.distributions import Float, Int
 from hpsearch.errors import ArgumentError, CapabilityError, nearest
+from hpsearch.trial import Trial
 
 if TYPE_CHECKING:
     from hpsearch.backend import Capabilities
@@ -102,3 +104,29 @@ def check_counts(
         or timeout <= 0
     ):
         raise ArgumentError(f"timeout is {timeout!r}, expected seconds above 0")
+
+
+def check_enqueued(params: object, space: Space | None) -> dict[str, Any]:
+    """Return the parameters of an enqueued trial; those of an earlier trial may be given by it.
+
+    Raises:
+        SpaceError: They are not a point of the space.
+        ArgumentError: They are no mapping, or no JSON.
+    """
+    given = params.params if isinstance(params, Trial) else params
+    if not isinstance(given, Mapping):
+        raise ArgumentError(
+            f"an enqueued trial is {given!r}, expected a mapping of names to values"
+        )
+    if space is not None:
+        return space.validate(given)
+    check_json("an enqueued trial is", dict(given))
+    return dict(given)
+
+
+def check_json(what: str, value: object) -> None:
+    """Raise :class:`ArgumentError`, saying what it is, unless the value is JSON."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{what} {value!r}, expected JSON: {error}") from None

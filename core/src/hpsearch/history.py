@@ -9,7 +9,6 @@ observers.
 from __future__ import annotations
 
 import bisect
-import json
 import logging
 import threading
 import time
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.backend import EXHAUSTED
 from hpsearch.channel import LocalChannel
+from hpsearch.checks import check_enqueued, check_json
 from hpsearch.errors import ArgumentError, BackendError, HpsearchError, SpaceError
 from hpsearch.evaluate import Outcome
 from hpsearch.hooks import Role
@@ -75,14 +75,20 @@ class History:
     # Before the first trial.
 
     def restore(self, ended: Sequence[Trial], unfinished: Sequence[Trial]) -> None:
-        """Take over the trials of earlier runs; unfinished ones run again under their number."""
+        """Take over earlier trials; unfinished ones run again by number, enqueued ones once."""
         self.study._trials.extend(ended)
         self.study._trials.sort(key=lambda trial: trial.number)
         self._next_number = 1 + max((t.number for t in (*ended, *unfinished)), default=-1)
         retried = {trial.retry_of for trial in (*ended, *unfinished)} - {None}
         self._superseded = len(retried)
-        for trial in unfinished:
-            self._waiting.append(_Waiting(trial.params, trial.number, trial.retry_of))
+        enqueued = self._waiting
+        self._waiting = deque(_Waiting(t.params, t.number, t.retry_of) for t in unfinished)
+        known = [t.fixed for t in (*ended, *unfinished) if t.fixed and t.retry_of is None]
+        for waiting in enqueued:
+            if waiting.params in known:
+                known.remove(waiting.params)
+            else:
+                self.enqueue(waiting.params)
         for trial in ended:
             if trial.number not in retried and not self._retry(trial):
                 self._policy.judge(trial)
@@ -98,11 +104,17 @@ class History:
 
         Raises:
             SpaceError: They are not a point of the study's space.
+            ArgumentError: They are no mapping, or no JSON.
         """
-        if isinstance(params, Trial):
-            params = params.params
-        space = self.study.space
-        self._waiting.append(_Waiting(dict(params) if space is None else space.validate(params)))
+        # The number is settled now, so that a journal can keep the trial before it starts.
+        known = check_enqueued(params, self.study.space)
+        self._waiting.append(_Waiting(known, self._next_number))
+        self._next_number += 1
+
+    @property
+    def waiting(self) -> dict[int, Mapping[str, Any]]:
+        """What is enqueued or unfinished and has not started: parameters by trial number."""
+        return {item.number: item.params for item in self._waiting if item.number is not None}
 
     # Starting a trial.
 
@@ -135,7 +147,7 @@ class History:
         with self._lock:
             waiting = self._waiting.popleft() if self._waiting else None
             trial = self._new_trial(waiting)
-            if waiting is not None and self.study.space is not None:
+            if waiting is not None and waiting.params and self.study.space is not None:
                 trial._params.update(self.study.space.validate(waiting.params))
             else:
                 answer = self._hooks.first("hpsearch_suggest", study=self.study, trial=trial)
@@ -207,13 +219,13 @@ class History:
     def derive(self, trial: Trial, values: Mapping[str, Any]) -> None:
         """Record what the space function returned beyond the searched parameters."""
         with self._lock:
-            _check_json("the space function returned", values)
+            check_json("the space function returned", values)
             trial._derive(values)
 
     def annotate(self, trial: Trial, name: str, value: Any) -> None:
         """Keep a JSON fact with a running trial."""
         with self._lock:
-            _check_json(f"the fact {name!r} is", value)
+            check_json(f"the fact {name!r} is", value)
             trial.attrs[name] = value
 
     def request_stop(self, reason: str) -> None:
@@ -376,20 +388,12 @@ class History:
         error = trial.error
         if error is None:
             return
-        kind = error.type
-        if kind in self._shown:
+        if error.type in self._shown:
             logger.warning("trial %d failed: %s", trial.number, error)
         else:
-            self._shown.add(kind)
+            self._shown.add(error.type)
             logger.error("trial %d failed: %s\n%s", trial.number, error, error.traceback.rstrip())
 
 
 INTERRUPTED = "Interrupted"
 """The error type of a trial that ended because its search was interrupted."""
-
-
-def _check_json(what: str, value: Any) -> None:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{what} {value!r}, expected JSON: {error}") from None

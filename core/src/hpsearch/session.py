@@ -41,8 +41,13 @@ def run(
         HpsearchError: A plugin refused the search or broke its contract.
     """
     history = study.history
+    _enqueue(study, enqueue)
     with _opened(study, hooks):
-        _enqueue(study, plugin, enqueue)
+        if (study.trials or history.waiting) and not plugin.load().capabilities.replay:
+            raise CapabilityError(
+                f"{plugin} accepts no trials that it did not suggest (capability 'replay'), so "
+                "resume= and enqueue= do not work with it"
+            )
         history.replay()
         prepare: Callable[[Study], None] | None = getattr(evaluate.objective, "prepare", None)
         if prepare is not None:
@@ -93,14 +98,7 @@ def _close(study: Study, hooks: Hooks, opened: list[Member], failure: BaseExcept
         logger.error("while closing after an error: %s", problem)
 
 
-def _enqueue(study: Study, plugin: Plugin, enqueue: Sequence[Mapping[str, Any]]) -> None:
-    if (study.trials or enqueue) and not plugin.load().capabilities.replay:
-        raise CapabilityError(
-            f"{plugin} accepts no trials that it did not suggest (capability 'replay'), so "
-            "resume= and enqueue= do not work with it"
-        )
-    if study.trials:
-        return
+def _enqueue(study: Study, enqueue: Sequence[Mapping[str, Any]]) -> None:
     if study.n_trials is not None and len(enqueue) > study.n_trials:
         raise ArgumentError(
             f"{len(enqueue)} trials are enqueued and n_trials is {study.n_trials}; raise n_trials"

@@ -51,11 +51,15 @@ def fails_once(trial: Trial) -> float:
 
 
 def suggests(trial: Trial) -> float:
-    """Ask for parameters while running; one of them in one branch only, one of them twice."""
+    """Ask for two parameters while running, for one of them twice."""
     x = trial.suggest_float("x", 0.0, 1.0)
-    if trial.suggest_int("n", 1, 4) > 2:
-        x += trial.suggest_float("depth", 0.5, 2.0)
-    return x + trial.suggest_float("x", 0.0, 1.0)
+    return x + trial.suggest_int("n", 1, 4) + trial.suggest_float("x", 0.0, 1.0)
+
+
+def suggests_in_branches(trial: Trial) -> float:
+    """Ask for one more parameter where another is above 2."""
+    value = suggests(trial)
+    return value + trial.suggest_float("depth", 0.5, 2.0) if trial["n"] > 2 else value
 
 
 def reports(trial: Trial) -> float:

@@ -57,9 +57,13 @@ class EndingContract(Contract):
         runs to its last trial.
         """
         study = self.search(fails_often, self.space, max_failures=math.inf)
-        expected = ["failed" if n % 3 == 1 else "complete" for n in range(self.n_trials)]
-        states = [str(trial.state) for trial in study.trials]
-        self.expect(states == expected, f"the trials ended {states}, expected {expected}")
+        failed = [t.number for t in study.trials if t.state is TrialState.FAILED]
+        raised = [t.number for t in study.trials if t.number % 3 == 1]
+        self.expect(failed == raised, f"trials {raised} raised, and those told as failed: {failed}")
+        self.expect(
+            len(study.trials) >= self.n_trials,
+            f"the search ended after {len(study.trials)} of {self.n_trials} trials",
+        )
 
     def test_a_trial_may_end_the_search(self) -> None:
         """No trial starts once the search is to end.
@@ -149,7 +153,8 @@ class EndingContract(Contract):
             self.refused(CapabilityError, objective, self.space, direction=directions)
             return
         study = self.search(objective, self.space, direction=directions)
-        front = {trial.id for trial in study.trials if not _dominated(trial, study)}
+        complete = [trial for trial in study.trials if trial.objectives]
+        front = {trial.id for trial in complete if not _dominated(trial, complete)}
         named = {run.run_id for run in study.best_runs}
         self.expect(named == front, f"runs {named} are named, and the front is {front}")
 
@@ -175,10 +180,6 @@ class ContinuationContract(Contract):
         self.expect(
             dict(study.trials[0].params) == point,
             f"{point} was enqueued, and trial 0 had {dict(study.trials[0].params)}",
-        )
-        self.expect(
-            len(study.trials) == self.n_trials,
-            f"{len(study.trials)} trials ran of {self.n_trials}",
         )
 
     def test_a_failed_trial_is_run_again_or_retries_are_refused(self) -> None:
@@ -211,13 +212,14 @@ class ContinuationContract(Contract):
             return
         whole = self.search(Distance(), self.space, storage=storage, resume=True)
         old, points = params(first), params(whole)
+        new = points[len(old) :]
         self.expect(
-            len(points) == self.n_trials and points[:half] == old,
-            f"{half} trials had\n{old}\nand resumed to {self.n_trials}\n{points}",
+            points[: len(old)] == old and len(new) > 0,
+            f"the first run had\n{old}\nand resumed to {self.n_trials} trials\n{points}",
         )
         self.expect(
-            points[half : 2 * half] != old,
-            f"the resumed search drew the first {half} trials over again: {old}",
+            new[: len(old)] != old[: len(new)],
+            f"the resumed search drew the first trials over again: {new}",
         )
 
     def test_a_trial_may_run_in_another_process(self) -> None:
@@ -240,10 +242,10 @@ class ContinuationContract(Contract):
             self.expect(states == ["complete"] * 4, f"trials that suggest ended {states} there")
 
 
-def _dominated(trial: Trial, study: Study) -> bool:
+def _dominated(trial: Trial, others: list[Trial]) -> bool:
     own = trial.objectives or ()
     return any(
         other.objectives != own
         and all(a <= b for a, b in zip(other.objectives or (), own, strict=True))
-        for other in study.trials
+        for other in others
     )

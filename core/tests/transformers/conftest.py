@@ -41,7 +41,7 @@ def new_net():
     return Net()
 
 
-def make_data(count=24, seed=0):
+def make_data(count=22, seed=0):
     generator = torch.Generator().manual_seed(seed)
     inputs = torch.randn(count, 4, generator=generator)
     return [{"x": x, "labels": int(x.sum() > 0)} for x in inputs]
@@ -134,3 +134,78 @@ def search(make_trainer):
         return hyperparameter_search(trainer, hp_space, **options)
 
     return run
+
+
+@pytest.fixture
+def tiny_bert():
+    """Build a Trainer of a real model of transformers, from a config of a few thousand weights."""
+    from transformers import BertConfig, BertForSequenceClassification
+
+    config = BertConfig(
+        vocab_size=32,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=16,
+    )
+
+    def model_init():
+        return BertForSequenceClassification(config)
+
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, 32, (16, 8), generator=generator)
+    data = [{"input_ids": row, "labels": int(row[0] > 15)} for row in tokens]
+
+    def make(make_trainer, **changes):
+        return make_trainer(
+            model_init=model_init, train_dataset=data, eval_dataset=data, **changes
+        )
+
+    return make
+
+
+@pytest.fixture
+def tiny_t5(tmp_path):
+    """Build a Seq2SeqTrainer whose metric is how many tokens it generated."""
+    from transformers import (
+        Seq2SeqTrainer,
+        Seq2SeqTrainingArguments,
+        T5Config,
+        T5ForConditionalGeneration,
+    )
+
+    config = T5Config(
+        vocab_size=16,
+        d_model=8,
+        d_kv=4,
+        d_ff=8,
+        num_layers=1,
+        num_heads=2,
+        decoder_start_token_id=0,
+    )
+
+    def model_init():
+        return T5ForConditionalGeneration(config)
+
+    tokens = torch.randint(2, 16, (6, 5), generator=torch.Generator().manual_seed(0))
+    data = [{"input_ids": row, "labels": row} for row in tokens]
+
+    def tokens_generated(prediction):
+        predictions = prediction.predictions
+        ids = predictions[0] if isinstance(predictions, tuple) else predictions
+        return {"tokens": float(ids.size + ids.astype("float64").sum())}
+
+    def make(**changes):
+        changes = {"predict_with_generate": True, "generation_max_length": 6, **changes}
+        trainer = Seq2SeqTrainer(
+            args=make_arguments(tmp_path, Seq2SeqTrainingArguments, **changes),
+            model_init=model_init,
+            train_dataset=data,
+            eval_dataset=data,
+            compute_metrics=tokens_generated,
+        )
+        trainer.remove_callback(PrinterCallback)
+        return trainer
+
+    return make

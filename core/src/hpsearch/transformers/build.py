@@ -87,7 +87,12 @@ def set_up(trainer: Trainer, values: Mapping[str, Any]) -> None:
     trainer.args = arguments.with_values(trainer.args, values)
     start_afresh(trainer)
     if trainer.model_init is None:
-        if trainer.args.full_determinism:
-            enable_full_determinism(trainer.args.seed)
-        else:
-            set_seed(trainer.args.seed)
+        seed(trainer.args)
+
+
+def seed(args: TrainingArguments) -> None:
+    """Seed every random generator as ``Trainer.train`` does before it builds a model."""
+    if args.full_determinism:
+        enable_full_determinism(args.seed)
+    else:
+        set_seed(args.seed)

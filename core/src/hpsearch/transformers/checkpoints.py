@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
-from transformers import Trainer
+from transformers import Trainer, set_seed
 
 from hpsearch.errors import ArgumentError
 from hpsearch.hookspecs import hookimpl
@@ -98,6 +98,8 @@ def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Modu
     if not isinstance(trainer, Trainer):
         trainer = built(trainer, trial)
     if trainer.model_init is not None:
+        # What is no part of the checkpoint, such as the model below an adapter, comes out the same.
+        set_seed(best.trial.attrs["training_seed"])
         build: Callable[[Any], nn.Module] = trainer.call_model_init
         trainer.model = build(trial)
     if trainer.place_model_on_device:

@@ -19,6 +19,9 @@ ComputeObjective: TypeAlias = Callable[[dict[str, Any]], Any]
 
 ObjectiveFrom: TypeAlias = Literal["last", "best"]
 
+_LOSS = re.compile(r"^eval_(\w+_)?loss$")
+"""The loss of the evaluation, or one for each evaluation set."""
+
 _COST = re.compile(r"_(runtime|per_second|time)$|(^|_)mem_(cpu|gpu)")
 """The names under which a Trainer reports what an evaluation cost: time and memory."""
 
@@ -112,8 +115,13 @@ class Objective:
             self.taken_from,
         )
 
-    def of(self, metrics: Mapping[str, Any]) -> tuple[float, ...]:
+    def of(self, metrics: Mapping[str, Any], has_metrics: bool) -> tuple[float, ...]:
         """Return the objective values of one evaluation.
+
+        Args:
+            metrics: What the evaluation returned.
+            has_metrics: Whether the Trainer has ``compute_metrics``. Without it, the loss counts
+                alone, whatever else a Trainer class measures by itself (TRL's: tokens, entropy).
 
         Raises:
             ArgumentError: The default objective finds no number in the metrics.
@@ -121,6 +129,8 @@ class Objective:
         """
         if self.compute is not None:
             return as_floats(self.compute(dict(metrics)))
+        if not has_metrics:
+            metrics = {name: metrics[name] for name in metrics if _LOSS.search(name)} or metrics
         counted = counted_metrics(metrics)
         if len(counted) > 1 and not self._warned:
             self._warned = True

@@ -98,7 +98,8 @@ class TrialRun:
         self.trial.annotate("checkpoints", left)
 
     def _evaluation(self, metrics: Mapping[str, Any]) -> Evaluation:
-        return Evaluation(self.trainer.state.global_step, self._objective.of(metrics), metrics)
+        values = self._objective.of(metrics, self.trainer.compute_metrics is not None)
+        return Evaluation(self.trainer.state.global_step, values, metrics)
 
     def _counts(self, evaluation: Evaluation) -> bool:
         return (

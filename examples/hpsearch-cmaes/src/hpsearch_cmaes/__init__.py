@@ -1,0 +1,1 @@
+"""CMA-ES as a backend of hpsearch."""

@@ -1,0 +1,7 @@
+"""The smallest backend keeps the whole contract."""
+
+from hpsearch.testing import BackendConformance
+
+
+class TestSmallest(BackendConformance):
+    backend = "smallest"

@@ -77,6 +77,15 @@ def best_trials(study: Study) -> list[Trial]:
     return [run.trial for run in study.best_runs]
 
 
+def failure_kinds(study: Study) -> list[list[Trial]]:
+    """Return the failed trials, those with the same error together, the earliest first."""
+    kinds: dict[tuple[str, str], list[Trial]] = {}
+    for trial in study.trials:
+        if trial.error is not None:
+            kinds.setdefault((trial.error.type, trial.error.message), []).append(trial)
+    return list(kinds.values())
+
+
 def objective_names(study: Study) -> list[str]:
     """Return what the objective values are called, such as ``objective`` or ``objective_0``."""
     if len(study.directions) == 1:

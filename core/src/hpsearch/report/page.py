@@ -22,12 +22,12 @@ from plotly.offline import get_plotlyjs
 
 import hpsearch
 from hpsearch import registry
-from hpsearch.export import best_trials, objective_names
+from hpsearch.export import best_trials, failure_kinds, objective_names
 from hpsearch.report import figures
 from hpsearch.report.axes import searched
 from hpsearch.report.effects import ETA_SQUARED, RHO
 from hpsearch.text import shown
-from hpsearch.trial import Trial, TrialState
+from hpsearch.trial import TrialState
 
 if TYPE_CHECKING:
     from hpsearch.study import Study
@@ -157,14 +157,11 @@ _PARALLEL = (
 
 
 def _failures(study: Study) -> Iterator[str]:
-    kinds: dict[tuple[str, str], list[Trial]] = {}
-    for trial in study.trials:
-        if trial.error is not None:
-            kinds.setdefault((trial.error.type, trial.error.message), []).append(trial)
+    kinds = failure_kinds(study)
     if not kinds:
         return
     parts = []
-    for trials in list(kinds.values())[:MOST_FAILURES]:
+    for trials in kinds[:MOST_FAILURES]:
         first, error = trials[0], trials[0].error
         assert error is not None
         which = f"Trial {first.number}"

@@ -1,0 +1,154 @@
+"""The command ``hpsearch``: a demonstration, a look into journals, and what is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+import hpsearch
+from hpsearch.errors import HpsearchError, SearchInterrupted
+
+_storage = click.argument("storage", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_study = click.option("--study", "name", metavar="NAME", help="Which of the journal's studies.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+class _Failed(click.ClickException):
+    exit_code = 2
+
+
+class _Commands(click.Group):
+    """Says what went wrong in one line, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HpsearchError as error:
+            raise _Failed(str(error)) from error
+        except SearchInterrupted as error:
+            click.echo(f"\n{error}", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(hpsearch.__version__, message="%(prog)s %(version)s")
+def main() -> None:
+    """Hyperparameter search with the engine you already trust."""
+
+
+@main.command()
+@click.option(
+    "--trials",
+    default=12,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many trials in all.",
+)
+@click.option(
+    "--epochs",
+    default=8,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How long a trial trains.",
+)
+@click.option("--backend", default="optuna", show_default=True, help="The engine that searches.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 2**32 - 1),
+    help="Makes the search repeatable.",
+)
+@click.option(
+    "--output",
+    default="hpsearch-demo",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder for journal, report and checkpoints.",
+)
+def demo(trials: int, epochs: int, backend: str, seed: int, output: Path) -> None:
+    """Run a real Trainer search, in a few minutes.
+
+    A small vision transformer learns handwritten digits, on a CPU. Interrupted and started again
+    with the same --output, the search goes on where it was.
+    """
+    from hpsearch.cli import doctor
+
+    needed = ("accelerate", "plotly", "scikit-learn", "torch", "transformers")
+    absent = [package for package in needed if doctor.version(package) is None]
+    if absent:
+        raise HpsearchError(
+            f"the demo needs {', '.join(absent)}. Run: pip install 'hpsearch[demo]'"
+        )
+    from hpsearch import demo as program
+
+    program.main(trials=trials, epochs=epochs, backend=backend, seed=seed, output=output)
+
+
+@main.command()
+@_storage
+@_study
+@click.option(
+    "--output",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The page to write; without it, the journal's name ending in .html.",
+)
+def report(storage: Path, name: str | None, output: Path | None) -> None:
+    """Write a study as one HTML page.
+
+    STORAGE is the journal, such as study.db.
+    """
+    from hpsearch.journal import load
+    from hpsearch.report import write
+
+    study = load(storage, name)
+    click.echo(write(study, storage.with_suffix(".html") if output is None else output))
+
+
+@main.command()
+@_storage
+@_study
+@_json
+def show(storage: Path, name: str | None, *, as_json: bool) -> None:
+    """Show a study: trials, best run, failures.
+
+    STORAGE is the journal, such as study.db. Where it has several studies and none is named, they
+    are listed.
+    """
+    from hpsearch.cli.show import print_studies, print_study
+    from hpsearch.journal import load, names
+
+    known = names(storage)
+    if name is None and len(known) != 1:
+        print_studies([load(storage, item) for item in known], as_json=as_json)
+        return
+    study = load(storage, name)
+    if as_json:
+        click.echo(study.to_json())
+    else:
+        print_study(study)
+
+
+@main.command()
+@_json
+def backends(*, as_json: bool) -> None:
+    """List the backends and what each can do."""
+    from hpsearch.cli.doctor import print_backends
+
+    print_backends(as_json=as_json)
+
+
+@main.command()
+@_json
+@click.pass_context
+def doctor(ctx: click.Context, *, as_json: bool) -> None:
+    """Check versions and plugins.
+
+    Exits with 1 if a plugin is broken.
+    """
+    from hpsearch.cli.doctor import print_diagnosis
+
+    ctx.exit(0 if print_diagnosis(as_json=as_json) else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 import traceback
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn
@@ -62,10 +63,10 @@ class Contract:
 
     def search(self, objective: Objective, space: Any, **arguments: Any) -> Study:
         """Run a search that must work."""
-        try:
-            return self._search(objective, space, arguments)
-        except HpsearchError as error:
-            self.violated(_described(error))
+        study, error = self._search(objective, space, arguments)
+        if study is None:
+            self.violated(f"the search {_raised(error)}")
+        return study
 
     def refused(
         self,
@@ -86,20 +87,18 @@ class Contract:
             **arguments: Further arguments of the search.
         """
         recorder = Recorder()
-        expected = f"{error_type.__name__} before the first trial"
-        try:
-            self._search(objective, space, {**arguments, "plugins": [recorder]})
-        except error_type as error:
-            unnamed = [text for text in naming if text not in str(error)]
-            if unnamed:
-                self.violated(f"its error does not say {' and '.join(unnamed)}: {error}")
-        except HpsearchError as error:
-            self.violated(f"expected {expected}, but {_described(error)}")
-        else:
-            self.violated(f"expected {expected}, but the search ran to its end")
+        _, error = self._search(objective, space, {**arguments, "plugins": [recorder]})
+        given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+        search = f"the search with {given}" if given else f"the search of {space!r}"
+        if not isinstance(error, error_type):
+            happened = _raised(error) if error else "ran to its end"
+            self.violated(f"expected {error_type.__name__}, but {search} {happened}")
         self.expect(
-            not recorder.started, f"it was refused after {len(recorder.started)} trials had started"
+            not recorder.started,
+            f"{search} was refused after {len(recorder.started)} trials had started",
         )
+        unnamed = [text for text in naming if text not in str(error)]
+        self.expect(not unnamed, f"the error does not say {' and '.join(unnamed)}: {error}")
 
     def expect(self, holds: bool, otherwise: str) -> None:
         """Fail, saying what happened, unless something holds."""
@@ -125,16 +124,24 @@ class Contract:
         if self.capabilities.owns_loop:
             pytest.skip(f"{self.plugin} runs the trials itself")
 
-    def _search(self, objective: Objective, space: Any, arguments: Mapping[str, Any]) -> Study:
+    def _search(
+        self, objective: Objective, space: Any, arguments: Mapping[str, Any]
+    ) -> tuple[Study | None, HpsearchError | None]:
         defaults = {"n_trials": self.n_trials, "seed": 0, "progress": False, **self.options}
-        return api.search(objective, space, backend=self.plugin.name, **{**defaults, **arguments})
+        options: dict[str, Any] = {**defaults, **arguments}
+        try:
+            return api.search(objective, space, backend=self.plugin.name, **options), None
+        except HpsearchError as error:
+            return None, error
 
 
-def _described(error: HpsearchError) -> str:
-    text = f"the search raised {type(error).__name__}: {error}"
-    cause = error.__cause__
-    return text if cause is None else f"{text}\n{''.join(traceback.format_exception(cause))}"
+def _raised(error: HpsearchError | None) -> str:
+    text = f"raised {type(error).__name__}: {error}"
+    cause = error.__cause__ if error else None
+    if cause is None or isinstance(cause, HpsearchError):
+        return text
+    return f"{text}\n\n{''.join(traceback.format_exception(cause))}"
 
 
 def _indented(text: str) -> str:
-    return "\n".join(f"    {line}" for line in text.rstrip().splitlines())
+    return textwrap.indent(text.rstrip(), "    ")

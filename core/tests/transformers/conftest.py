@@ -158,9 +158,7 @@ def tiny_bert():
     data = [{"input_ids": row, "labels": int(row[0] > 15)} for row in tokens]
 
     def make(make_trainer, **changes):
-        return make_trainer(
-            model_init=model_init, train_dataset=data, eval_dataset=data, **changes
-        )
+        return make_trainer(model_init=model_init, train_dataset=data, eval_dataset=data, **changes)
 
     return make
 

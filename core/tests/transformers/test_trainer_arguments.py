@@ -1,4 +1,4 @@
-"""Each field of TrainingArguments: set on a used Trainer it works as on a new one, or is refused."""
+"""Each field of TrainingArguments, set on a used Trainer, works as on a new one or is refused."""
 
 import ast
 import dataclasses
@@ -222,7 +222,12 @@ def test_any_other_field_is_refused_with_the_way_that_works(make_trainer, search
     assert repr(name) in sentence
     assert any(
         way in sentence
-        for way in ("trainer_factory", "in a new process", "in the Trainer's arguments", "search that")
+        for way in (
+            "trainer_factory",
+            "in a new process",
+            "in the Trainer's arguments",
+            "search that",
+        )
     )
 
 

@@ -39,9 +39,7 @@ def test_the_loaded_model_gives_the_objective_again(make_trainer, search, object
     """huggingface/transformers#23120: the best model, as it was when it was judged."""
     trainer = make_trainer(num_train_epochs=6)
     space = {"learning_rate": hpsearch.Categorical([0.5, 0.4])}
-    best = search(
-        trainer, space, n_trials=2, objective_from=objective_from, keep_checkpoints=1
-    )
+    best = search(trainer, space, n_trials=2, objective_from=objective_from, keep_checkpoints=1)
     model = load_best_model(trainer, best)
     assert trainer.model is model
     assert trainer.evaluate()["eval_loss"] == best.objective
@@ -101,7 +99,7 @@ def test_loading_says_so_where_the_checkpoint_is_gone(make_trainer, search):
 
 def run(trainer, keep, direction="minimize", **options):
     return hpsearch.search(
-        TrainerObjective(trainer, keep_checkpoints=bool(keep), **options),
+        TrainerObjective(trainer, checkpoint=bool(keep), **options),
         {"learning_rate": hpsearch.Categorical(RATES)},
         backend="grid",
         n_trials=4,
@@ -149,7 +147,7 @@ def test_pruned_and_failed_trials_keep_nothing(make_trainer, tmp_path):
     first = run(trainer, 0)
     worst = first.trials[2].objective
     hpsearch.search(
-        TrainerObjective(trainer, compute_objective=fails, keep_checkpoints=True),
+        TrainerObjective(trainer, compute_objective=fails, checkpoint=True),
         {"learning_rate": hpsearch.Categorical(RATES)},
         backend="grid",
         n_trials=4,

@@ -1,5 +1,7 @@
 """Every searched name changes something, or the search ends with that name."""
 
+import copy
+
 import pytest
 
 import hpsearch
@@ -29,7 +31,9 @@ def test_a_misspelt_field_is_an_error_before_the_first_trial(make_trainer, searc
 
 
 def test_a_misspelt_field_in_a_function_is_an_error_before_the_first_trial(make_trainer, search):
-    trainer = make_trainer(model_init=lambda trial: None if trial else __import__("torch").nn.ReLU())
+    trainer = make_trainer(
+        model_init=lambda trial: None if trial else __import__("torch").nn.ReLU()
+    )
     with pytest.raises(ArgumentError, match="Did you mean 'weight_decay'"):
         search(trainer, lambda trial: {"w": trial.suggest_float("weigth_decay", 0, 1)})
 
@@ -40,13 +44,13 @@ def test_a_name_that_nobody_could_read_is_an_error_before_the_first_trial(make_t
 
 
 def test_a_name_that_model_init_did_not_read_ends_the_search(make_trainer, search, toys):
-    ignores = lambda trial: toys.Net(8)  # noqa: E731, ARG005
+    ignores = lambda trial: toys.Net(8)  # noqa: E731
     with pytest.raises(ArgumentError, match=r"'width' is searched and changes nothing.*model_init"):
         search(make_trainer(model_init=ignores), WIDTH, n_trials=5, max_failures=99)
 
 
 def test_the_nearest_field_is_named_for_a_name_that_nobody_read(make_trainer, search, toys):
-    ignores = lambda trial: toys.Net(8)  # noqa: E731, ARG005
+    ignores = lambda trial: toys.Net(8)  # noqa: E731
     with pytest.raises(ArgumentError, match="Did you mean 'num_train_epochs'"):
         search(make_trainer(model_init=ignores), {"num_epochs": hpsearch.Int(1, 3)})
 
@@ -67,6 +71,7 @@ def test_what_the_function_returns_under_a_wrong_name_ends_the_search(make_train
         lambda trial: trial.params["width"],
         lambda trial: dict(trial)["width"],
         lambda trial: {**trial.params}["width"],
+        lambda trial: copy.copy(trial)["width"],
         lambda trial: trial.suggest_int("width", 3, 5),
     ],
 )

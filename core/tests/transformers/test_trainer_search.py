@@ -55,6 +55,17 @@ def test_a_define_by_run_function_sets_what_it_returns(make_trainer, search):
     }
 
 
+@pytest.mark.parametrize("backend", ["grid", "random"])
+def test_a_function_is_read_beforehand_where_the_backend_needs_that(make_trainer, search, backend):
+    best = search(
+        make_trainer(),
+        lambda trial: {"num_train_epochs": trial.suggest_int("num_train_epochs", 1, 3)},
+        backend=backend,
+        n_trials=3,
+    )
+    assert best.trial.attrs["arguments"] == best.hyperparameters
+
+
 def test_several_directions_return_the_pareto_front(make_trainer, search):
     best = search(
         make_trainer(),
@@ -213,6 +224,39 @@ def test_the_baseline_tries_the_arguments_the_trainer_came_with(make_trainer, se
 def test_a_baseline_outside_of_the_space_is_refused(make_trainer, search):
     with pytest.raises(ArgumentError, match=r"baseline=True.*'learning_rate'.*0\.05"):
         search(make_trainer(), {"learning_rate": hpsearch.Float(1e-6, 1e-4)}, baseline=True)
+
+
+def test_a_search_that_was_ended_goes_on_to_the_same_total(make_trainer, search, tmp_path):
+    """Upstream's n_trials start again after a crash."""
+    options = {"storage": tmp_path / "study.db", "keep_checkpoints": 1}
+
+    def dies(metrics):
+        raise KeyboardInterrupt
+
+    first = search(make_trainer(), LR, n_trials=2, **options)
+    trainer = make_trainer()
+    with pytest.raises(hpsearch.SearchInterrupted):
+        search(trainer, LR, n_trials=4, resume=True, compute_objective=dies, **options)
+    assert trainer.args.learning_rate == 0.05
+    assert trainer.is_in_train is False
+    last = search(make_trainer(), LR, n_trials=4, resume=True, **options)
+    study = hpsearch.load(tmp_path / "study.db")
+    assert [trial.number for trial in study.trials if trial.state == "complete"] == [0, 1, 2, 3]
+    assert study.trials[int(first.run_id)].objective == first.objective
+    assert last.objective == min(trial.objective for trial in study.trials)
+
+
+def test_the_best_model_of_a_loaded_study_comes_back(make_trainer, search, tmp_path):
+    """The journal has what a trial recorded, so another process can go on from it."""
+    from hpsearch.transformers import load_best_model, refit
+
+    search(make_trainer(), LR, n_trials=2, storage=tmp_path / "study.db", keep_checkpoints=1)
+    best = hpsearch.load(tmp_path / "study.db").best
+    trainer = make_trainer()
+    load_best_model(trainer, best)
+    assert trainer.evaluate()["eval_loss"] == best.objective
+    refit(trainer, best)
+    assert trainer.evaluate()["eval_loss"] == best.objective
 
 
 def test_a_timeout_starts_no_further_trial(make_trainer):

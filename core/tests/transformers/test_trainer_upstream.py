@@ -26,7 +26,9 @@ def test_enable_makes_it_every_trainers_own_and_disable_gives_it_back(make_train
     enable()
     enable()  # twice is once
     try:
-        best = make_trainer().hyperparameter_search(LR, n_trials=1, backend="random", progress=False)
+        best = make_trainer().hyperparameter_search(
+            LR, n_trials=1, backend="random", progress=False
+        )
         assert isinstance(best, hpsearch.BestRun)
     finally:
         disable()
@@ -43,9 +45,7 @@ def test_it_takes_upstreams_arguments_in_upstreams_order_with_upstreams_defaults
             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and name not in ("self", "trainer")
         }
 
-    assert list(arguments(hyperparameter_search)) == list(
-        arguments(Trainer.hyperparameter_search)
-    )
+    assert list(arguments(hyperparameter_search)) == list(arguments(Trainer.hyperparameter_search))
     assert arguments(hyperparameter_search) == arguments(Trainer.hyperparameter_search)
 
 
@@ -80,6 +80,16 @@ def test_optunas_words_are_translated():
         "direction": ["minimize", "maximize"],
     }
     assert translated({"gc_after_trial": True, "n_jobs": 1, "timeout": 3}) == {"timeout": 3}
+
+
+def test_optunas_words_stay_where_the_storage_is_optunas():
+    given = {"storage": "sqlite:///study.db", "study_name": "mine", "load_if_exists": True}
+    assert translated(given) == given
+    assert translated({**given, "storage": "study.db"}) == {
+        "storage": "study.db",
+        "name": "mine",
+        "resume": True,
+    }
 
 
 def test_threads_are_answered_with_workers(make_trainer, search):
@@ -220,3 +230,20 @@ def test_the_baseline_comes_first_in_a_define_by_run_search(make_trainer):
     )
     assert found[0] == {"learning_rate": 0.05, "num_train_epochs": 2}
     assert found[1] != found[0]
+
+
+@needs_optuna
+def test_a_study_in_optunas_own_storage_is_continued(make_trainer, enabled, tmp_path):
+    import optuna
+
+    for total in (2, 3):
+        make_trainer().hyperparameter_search(
+            LR,
+            n_trials=total,
+            backend="optuna",
+            storage=f"sqlite:///{tmp_path / 'optuna.db'}",
+            study_name="mine",
+            load_if_exists=True,
+        )
+    study = optuna.load_study(study_name="mine", storage=f"sqlite:///{tmp_path / 'optuna.db'}")
+    assert len(study.trials) == 3

@@ -47,9 +47,10 @@ def load_weights(trainer: Trainer, checkpoint: str, model: nn.Module) -> None:
     if not isinstance(model, PreTrainedModel):
         trainer._load_from_checkpoint(checkpoint, model=model)
         return
-    loaded, report = type(model).from_pretrained(
+    answer: Any = type(model).from_pretrained(
         checkpoint, config=model.config, dtype=model.dtype, output_loading_info=True
     )
+    loaded, report = answer
     if report["missing_keys"]:
         raise ArgumentError(
             f"the checkpoint {checkpoint} lacks {listed(sorted(report['missing_keys']))} of the "

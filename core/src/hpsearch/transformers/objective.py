@@ -11,7 +11,8 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import number_of_arguments
 
-from hpsearch.errors import ArgumentError, SpaceError, TrialPruned, listed
+from hpsearch import registry
+from hpsearch.errors import ArgumentError, CapabilityError, SpaceError, TrialPruned, listed
 from hpsearch.transformers import arguments
 from hpsearch.transformers.build import TrainerFactory, built, check_process, check_source, set_up
 from hpsearch.transformers.callbacks import listen
@@ -45,7 +46,7 @@ class TrainerObjective:
             direction; None for the evaluation loss or the sum of the other metrics.
         hp_name: From the trial to the name of its run and folder; None for ``run-<id>``.
         objective_from: Which evaluation of the trial counts: the ``"last"`` or the ``"best"``.
-        keep_checkpoints: Whether the evaluation that counts leaves a checkpoint in any case.
+        checkpoint: Whether the evaluation that counts leaves a checkpoint in any case.
         baseline: Try the parameters that the Trainer came with as well.
 
     Raises:
@@ -61,7 +62,7 @@ class TrainerObjective:
         compute_objective: ComputeObjective | None = None,
         hp_name: Callable[[Any], str] | None = None,
         objective_from: ObjectiveFrom = "last",
-        keep_checkpoints: bool = False,
+        checkpoint: bool = False,
         baseline: bool = False,
         space_function: SpaceFunction | None = None,
     ) -> None:
@@ -76,7 +77,7 @@ class TrainerObjective:
         self._factory = trainer_factory
         self._objective = Objective(compute_objective, objective_from)
         self._hp_name = hp_name
-        self._keep = keep_checkpoints
+        self._checkpoint = checkpoint
         self._baseline = baseline
         self._space_function = space_function
         self._names: dict[str, int] = {}
@@ -109,6 +110,7 @@ class TrainerObjective:
             if "run_name" in trial.attrs
         }
         if self._baseline and trainer is not None and not study.trials:
+            _check_replay(study)
             study.history.enqueue(_baseline(trainer.args, study))
 
     def _check_name(self, trainer: Trainer, name: str) -> None:
@@ -140,7 +142,7 @@ class TrainerObjective:
     def _run(self, trial: Trial) -> tuple[float, ...]:
         view = ReadTrial(trial)
         with borrowed(self._source(view)) as trainer:
-            run = TrialRun(trainer, trial, self._objective, self._keep)
+            run = TrialRun(trainer, trial, self._objective, self._checkpoint)
             values = self._values_for_arguments(trainer, view)
             set_up(trainer, values)
             trial.annotate("arguments", values)
@@ -246,6 +248,15 @@ def _check_suggested(args: TrainingArguments, names: frozenset[str]) -> None:
         raise ArgumentError(
             f"model_init suggests {listed(late)}, which TrainingArguments have and which were set "
             "before the model was built; suggest it in hp_space"
+        )
+
+
+def _check_replay(study: Study) -> None:
+    plugin = registry.find(study.backend)
+    if not plugin.load().capabilities.replay:
+        raise CapabilityError(
+            f"{plugin} accepts no trials that it did not suggest (capability 'replay'), so "
+            "baseline=True does not work with it"
         )
 
 

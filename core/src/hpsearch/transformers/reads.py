@@ -46,6 +46,8 @@ class ReadTrial(Reads):
         super().__init__(trial, self.read)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "trial":  # a copy asks before it has a trial
+            raise AttributeError(name)
         value = getattr(self.trial, name)
         if name.startswith("suggest"):
             return self._noting(value)

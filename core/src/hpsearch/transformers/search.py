@@ -78,7 +78,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         compute_objective=compute_objective,
         hp_name=hp_name,
         objective_from=objective_from,
-        keep_checkpoints=bool(keep_checkpoints),
+        checkpoint=bool(keep_checkpoints),
         baseline=baseline,
         space_function=space if isinstance(space, SpaceFunction) else None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from os import PathLike
 from typing import Any
 
 from hpsearch.distributions import Categorical, Distribution, Float, Int
@@ -16,12 +17,10 @@ DEFAULT_SPACE: dict[str, Distribution] = {
 }
 """The space searched when none is given: that of ``transformers.default_hp_space_optuna``."""
 
-_RENAMED = {
-    "study_name": "name",
-    "load_if_exists": "resume",
-    "directions": "direction",
-    "show_progress_bar": "progress",
-}
+_RENAMED = {"directions": "direction", "show_progress_bar": "progress"}
+
+_OF_THE_STUDY = {"study_name": "name", "load_if_exists": "resume"}
+"""What names and continues a study: in Optuna's own storage by Optuna's words, else by ours."""
 
 _ANSWERED = {
     "callbacks": "observe the search with plugins=[...], objects with methods marked @hookimpl",
@@ -53,9 +52,17 @@ def translated(options: dict[str, Any]) -> dict[str, Any]:
     for name, answer in _ANSWERED.items():
         if name in options:
             raise ArgumentError(f"{name!r} is not taken here: {answer}")
-    for old, new in _RENAMED.items():
+    renamed = _RENAMED if _is_the_backends(options.get("storage")) else _RENAMED | _OF_THE_STUDY
+    for old, new in renamed.items():
         if old in options:
             if new in options:
                 raise ArgumentError(f"{old!r} and {new!r} are the same option; give one of them")
             options[new] = options.pop(old)
     return options
+
+
+def _is_the_backends(storage: Any) -> bool:
+    """Whether a storage is an engine's own, an object or a URL, and not the path of a journal."""
+    if isinstance(storage, str):
+        return "://" in storage
+    return storage is not None and not isinstance(storage, PathLike)

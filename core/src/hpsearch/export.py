@@ -55,7 +55,7 @@ def table_lines(study: Study, width: int | None = None) -> Iterator[tuple[str, T
     header = ["trial", "state", *objective_names(study), "seconds"]
     wide_header = [*header, *map(shown, names)]
     rows = [fact + values for fact, values in zip(facts, params, strict=True)]
-    for wrap in (None, 12):
+    for wrap in (None, 12, 7):
         lines = columns(wide_header, rows, left=["state"], wrap=wrap)
         if max(map(cell_width, lines)) <= width:
             break

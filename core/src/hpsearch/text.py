@@ -72,7 +72,7 @@ def _padded(text: str, width: int, *, left: bool) -> str:
 def _broken(name: str, wrap: int) -> list[str]:
     """Break a name where its words meet, into parts no wider than ``wrap`` where it can be."""
     parts = [""]
-    for word in re.findall(r"[^\W_]*[\W_]*", name):
+    for word in re.findall(r"[^\W_]+[\W_]*|[\W_]+", name):
         if parts[-1] and cell_width(parts[-1] + word) > wrap:
             parts.append("")
         parts[-1] += word

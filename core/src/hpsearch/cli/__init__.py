@@ -33,7 +33,7 @@ class _Commands(click.Group):
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(hpsearch.__version__, message="%(prog)s %(version)s")
+@click.version_option(hpsearch.__version__, prog_name="hpsearch", message="%(prog)s %(version)s")
 def main() -> None:
     """Hyperparameter search with the engine you already trust."""
 
@@ -74,10 +74,10 @@ def demo(trials: int, epochs: int, backend: str, seed: int, output: Path) -> Non
     A small vision transformer learns handwritten digits, on a CPU. Interrupted and started again
     with the same --output, the search goes on where it was.
     """
-    from hpsearch.cli import doctor
+    from hpsearch.cli.diagnosis import version
 
     needed = ("accelerate", "plotly", "scikit-learn", "torch", "transformers")
-    absent = [package for package in needed if doctor.version(package) is None]
+    absent = [package for package in needed if version(package) is None]
     if absent:
         raise HpsearchError(
             f"the demo needs {', '.join(absent)}. Run: pip install 'hpsearch[demo]'"
@@ -118,7 +118,7 @@ def show(storage: Path, name: str | None, *, as_json: bool) -> None:
     STORAGE is the journal, such as study.db. Where it has several studies and none is named, they
     are listed.
     """
-    from hpsearch.cli.show import print_studies, print_study
+    from hpsearch.cli.studies import print_studies, print_study
     from hpsearch.journal import load, names
 
     known = names(storage)
@@ -136,7 +136,7 @@ def show(storage: Path, name: str | None, *, as_json: bool) -> None:
 @_json
 def backends(*, as_json: bool) -> None:
     """List the backends and what each can do."""
-    from hpsearch.cli.doctor import print_backends
+    from hpsearch.cli.diagnosis import print_backends
 
     print_backends(as_json=as_json)
 
@@ -149,6 +149,6 @@ def doctor(ctx: click.Context, *, as_json: bool) -> None:
 
     Exits with 1 if a plugin is broken.
     """
-    from hpsearch.cli.doctor import print_diagnosis
+    from hpsearch.cli.diagnosis import print_diagnosis
 
     ctx.exit(0 if print_diagnosis(as_json=as_json) else 1)

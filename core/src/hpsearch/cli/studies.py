@@ -32,10 +32,10 @@ def print_study(study: Study) -> None:
             click.secho(line, fg="green")
         else:
             click.secho(line, fg=_COLOURS.get(trial.state))
-    if best:
-        click.secho("\nbest" if len(study.directions) == 1 else "\nPareto front", bold=True)
-    for trial in best:
-        click.echo(f"  {_described(trial)}")
+    if len(study.directions) > 1:
+        _print_front(best)
+    elif best:
+        _print_best(best[0])
     kinds = failure_kinds(study)
     if kinds:
         click.secho("\nfailed", bold=True, nl=False)
@@ -78,10 +78,19 @@ def _progress(study: Study) -> str:
     return f"{len(study.trials)}{total} trials" + (f": {states}" if states else "")
 
 
-def _described(trial: Trial) -> str:
-    values = ", ".join(shown(value, 6) for value in trial.objectives or ())
-    params = ", ".join(f"{shown(name)}={shown(value, 6)}" for name, value in trial.items())
-    return f"trial {trial.number}: {values} with {params}"
+def _print_best(trial: Trial) -> None:
+    click.secho(f"\nbest: trial {trial.number}, objective {shown(trial.objective, 6)}", bold=True)
+    for name, value in trial.items():
+        click.echo(f"  {shown(name)} = {shown(value, 6)}")
+    if trial.attrs.get("checkpoint"):
+        click.echo(f"  saved in {trial.attrs['checkpoint']}")
+
+
+def _print_front(front: Sequence[Trial]) -> None:
+    click.secho(f"\nPareto front: {len(front)} trials", bold=True)
+    for trial in front:
+        values = ", ".join(shown(value, 6) for value in trial.objectives or ())
+        click.echo(f"  trial {trial.number}: {values}")
 
 
 def _numbers(trials: Sequence[Trial]) -> str:

@@ -41,7 +41,7 @@ def search(
     executor: str | Executor = "inline",
     n_workers: int = 1,
     pruner: Any = None,
-    storage: str | PathLike[str] | None = None,
+    storage: Any = None,
     name: str | None = None,
     resume: bool = False,
     catch: type[BaseException] | Iterable[type[BaseException]] = (),
@@ -71,7 +71,8 @@ def search(
         n_workers: How many trials run at a time.
         pruner: ``"median"``, ``"asha"``, or a pruner object; a backend's own kind of pruner is
             handed to it. None leaves pruning to the backend.
-        storage: The path of a journal (SQLite); None keeps the history in memory.
+        storage: The path of a journal (SQLite); a backend's own kind of storage, such as an object
+            or a URL, is handed to it. None keeps the history in memory.
         name: The study's name in the journal; ``"study"`` if None.
         resume: Continue the study of that name in the journal to the total of ``n_trials``; start
             it where there is none.
@@ -101,6 +102,7 @@ def search(
     check_counts(n_trials, timeout, seed, retries)
     source = read_source(space, define_by_run=cls.capabilities.define_by_run)
     pruner, backend_options = _read_pruner(pruner, plugin, cls, backend_options)
+    storage, backend_options = _read_storage(storage, plugin, cls, backend_options)
     study = Study(
         name if name is not None else "study",
         read_directions(direction),
@@ -123,7 +125,10 @@ def search(
         journal = Journal(storage, resume=resume, seed_given=seed is not None)
         hooks.register(journal, Role.JOURNAL, f"journal {storage}")
     elif resume:
-        raise ArgumentError("resume=True needs storage=, the journal to continue from")
+        raise ArgumentError(
+            "resume=True needs storage=PATH, the journal to continue from; a backend's own storage "
+            "is continued by the backend's own options"
+        )
     hooks.register(_construct(plugin, cls, study.options), Role.BACKEND, str(plugin))
     if pruner is not None:
         hooks.register(pruner, Role.PRUNER, f"pruner {type(pruner).__name__}")
@@ -151,6 +156,24 @@ def _read_pruner(
     raise ArgumentError(
         f"pruner is {pruner!r}, expected 'median', 'asha' or an hpsearch pruner with {plugin}"
     )
+
+
+def _read_storage(
+    storage: Any, plugin: Plugin, cls: type[Backend], options: dict[str, Any]
+) -> tuple[str | PathLike[str] | None, dict[str, Any]]:
+    """Return the journal's path or None, and the backend's options with a storage of its own."""
+    is_url = isinstance(storage, str) and "://" in storage
+    if (
+        storage is None
+        or isinstance(storage, PathLike)
+        or (isinstance(storage, str) and not is_url)
+    ):
+        return storage, options
+    if "storage" in {field.name for field in fields(cls.Options)}:
+        return None, {**options, "storage": storage}
+    # What is not shown here is a URL that may hold a password.
+    given = "a URL" if is_url else f"a {type(storage).__name__}"
+    raise ArgumentError(f"storage is {given}, expected the path of a journal with {plugin}")
 
 
 def _construct(plugin: Plugin, cls: type[Backend], options: Any) -> Backend:

@@ -27,7 +27,7 @@ class Condition:
     def holds(self, params: Mapping[str, Any]) -> bool:
         """Whether the parameter is searched beside these values. A parent not searched is no."""
         return any(
-            all(parent in params and _has(values, params[parent]) for parent, values in case)
+            all(parent in params and params[parent] in values for parent, values in case)
             for case in self.cases
         )
 
@@ -247,7 +247,3 @@ def check_parameter(name: object, distribution: object) -> None:
         distribution.check()
     except SpaceError as error:
         raise SpaceError(f"parameter {name!r}: {error}") from None
-
-
-def _has(values: tuple[Choice, ...], value: object) -> bool:
-    return any(type(item) is type(value) and item == value for item in values)

@@ -188,6 +188,11 @@ class Trial(Mapping[str, Any]):
     __hash__ = object.__hash__
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("suggest_"):
+            # An engine's own would choose a value that the study never hears of.
+            raise AttributeError(
+                f"a trial has no {name}; it has suggest_float, suggest_int and suggest_categorical"
+            )
         if not name.startswith("_"):
             native = self.native
             if native is not None:

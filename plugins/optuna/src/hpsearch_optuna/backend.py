@@ -1,0 +1,208 @@
+"""The backend: each trial of a search is a trial of one Optuna study, asked and told."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import deque
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.backend import Backend, Capabilities
+from hpsearch.errors import BackendError, OptionError
+from hpsearch.hookspecs import hookimpl
+from hpsearch.pareto import best_trial, pareto_front
+from hpsearch.study import BestRun
+from hpsearch.trial import Trial, TrialState
+from hpsearch_optuna.space import fixed_distributions, suggest, to_optuna_value
+from hpsearch_optuna.studies import open_storage, open_study, seed_sampler, take_over
+from hpsearch_optuna.trials import is_feasible, to_optuna_state, to_optuna_trial
+
+if TYPE_CHECKING:
+    import optuna
+
+    from hpsearch.distributions import Distribution
+    from hpsearch.space import Space
+    from hpsearch.study import Study
+
+logger = logging.getLogger("hpsearch")
+
+
+@dataclass(frozen=True, slots=True)
+class OptunaOptions:
+    """What goes to ``optuna.create_study``.
+
+    Attributes:
+        sampler: An ``optuna.samplers`` object. None takes Optuna's default, seeded with the
+            study's seed.
+        pruner: An ``optuna.pruners`` object. None takes Optuna's default, the median pruner,
+            unless a pruner of hpsearch's is in force.
+        storage: An Optuna storage, or the URL of one. None keeps the study in memory.
+        study_name: The study's name in the storage. None lets Optuna make one up.
+        load_if_exists: Continue the study of that name.
+    """
+
+    sampler: Any = None
+    pruner: Any = None
+    # A URL may hold a password.
+    storage: Any = field(default=None, repr=False)
+    study_name: str | None = None
+    load_if_exists: bool = False
+
+    def __post_init__(self) -> None:
+        _check_object("sampler", self.sampler, "sample_independent", "optuna.samplers.TPESampler()")
+        _check_object("pruner", self.pruner, "prune", "optuna.pruners.MedianPruner()")
+        if not isinstance(self.storage, str):
+            _check_object("storage", self.storage, "create_new_study", "'sqlite:///optuna.db'")
+        if self.study_name is not None and not isinstance(self.study_name, str):
+            raise OptionError(f"study_name is {self.study_name!r}, expected text")
+        if not isinstance(self.load_if_exists, bool):
+            raise OptionError(f"load_if_exists is {self.load_if_exists!r}, expected True or False")
+        if self.load_if_exists and self.storage is not None and self.study_name is None:
+            raise OptionError("load_if_exists=True needs study_name=, the study to continue")
+
+
+class OptunaBackend(Backend):
+    """Optuna's samplers and pruners, through ``study.ask`` and ``study.tell``."""
+
+    api_version = 1
+    capabilities = Capabilities(
+        log=True,
+        step=True,
+        conditions=True,
+        define_by_run=True,
+        pruning=True,
+        multi_objective=True,
+        max_parallel=None,
+        replay=True,
+        seeding=True,
+    )
+    Options = OptunaOptions
+
+    _native: optuna.Study
+
+    def __init__(self, options: OptunaOptions) -> None:
+        super().__init__(options)
+        self._closing = ExitStack()
+
+    @hookimpl
+    def hpsearch_open(self, study: Study) -> None:
+        storage = open_storage(self.options)
+        if storage is not None:
+            self._closing.callback(storage.remove_session)
+        self._native = native = open_study(storage, self.options, study)
+        taken_over = take_over(native, study)
+        seed_sampler(native, self.options, study)
+        # Some samplers stop their study when they have drawn all there is; so may an objective.
+        stop = partial(study.history.request_stop, "Optuna's study.stop() was called")
+        native.stop = stop  # type: ignore[method-assign]
+        self._closing.callback(vars(native).pop, "stop")
+        study.native = native
+        self._taken_over = {frozen.number for frozen in taken_over}
+        self._infeasible = {frozen.number for frozen in taken_over if not is_feasible(frozen)}
+        self._distributions = fixed_distributions(study.space)
+        self._asked: deque[optuna.Trial] = deque()
+
+    @hookimpl
+    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any]:
+        if trial.fixed:
+            trial.native = self._ask_for(trial.fixed)
+        else:
+            trial.native = self._asked.popleft() if self._asked else self._ask()
+        return self._params(study.space, trial.native)
+
+    @hookimpl
+    def hpsearch_start(self, study: Study, trial: Trial) -> None:
+        if trial.native is not None or study.space is None:
+            return
+        # Nobody suggested it: it was enqueued, retried or unfinished. To Optuna it is enqueued.
+        known = study.space.parameters
+        params = {name: to_optuna_value(value, known[name]) for name, value in trial.params.items()}
+        trial.native = self._ask_for(params)
+        self._params(study.space, trial.native)
+        if trial.native.params != params:
+            raise BackendError(
+                f"trial {trial.number} was enqueued in Optuna's storage, and another process took "
+                "it from there"
+            )
+
+    @hookimpl
+    def hpsearch_suggest_parameter(
+        self, trial: Trial, name: str, distribution: Distribution
+    ) -> Any:
+        return suggest(trial.native, name, distribution)
+
+    @hookimpl
+    def hpsearch_report(self, trial: Trial, step: int, values: tuple[float, ...]) -> bool:
+        if len(values) > 1:
+            return False  # Optuna takes reports, and prunes, in one direction only.
+        trial.native.report(values[0], step)
+        prune: bool = trial.native.should_prune()
+        return prune
+
+    @hookimpl
+    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+        native = trial.native
+        if native is None:
+            if trial.number not in self._taken_over:
+                self._native.add_trial(to_optuna_trial(trial, study))
+            return
+        for name, value in trial.attrs.items():
+            native.set_user_attr(name, value)
+        if trial.state is TrialState.COMPLETE:
+            frozen = self._native.tell(native, trial.objectives)
+        else:
+            frozen = self._native.tell(native, state=to_optuna_state(trial.state))
+        if not is_feasible(frozen):
+            self._infeasible.add(trial.number)
+
+    @hookimpl
+    def hpsearch_best(self, study: Study) -> list[BestRun] | None:
+        if not self._infeasible:
+            return None
+        feasible = [trial for trial in study.trials if trial.number not in self._infeasible]
+        if len(study.directions) > 1:
+            best = pareto_front(feasible, study.directions)
+        else:
+            best = [trial for trial in [best_trial(feasible, study.directions[0])] if trial]
+        if not best:
+            logger.warning("no complete trial of study %r keeps the constraints", study.name)
+        return [BestRun.of(trial, self._native) for trial in best]
+
+    @hookimpl
+    def hpsearch_close(self) -> None:
+        self._closing.close()
+
+    def _ask(self) -> optuna.Trial:
+        return self._native.ask(self._distributions)
+
+    def _ask_for(self, params: Mapping[str, Any]) -> optuna.Trial:
+        """Ask for a trial with the given parameters."""
+        from optuna.trial import TrialState as State
+
+        # Trials that wait in Optuna come first there; they are kept for the next suggestions.
+        waiting = self._native.get_trials(deepcopy=False, states=(State.WAITING,))
+        self._asked.extend(self._ask() for _ in waiting)
+        self._native.enqueue_trial(dict(params))
+        return self._ask()
+
+    def _params(self, space: Space | None, native: optuna.Trial) -> dict[str, Any]:
+        """Return the trial's point of the space, for which it may still have to be asked."""
+        if space is None:
+            return {}
+        if self._distributions is not None:
+            return native.params
+        params: dict[str, Any] = {}
+        for name, distribution in space.active(params):
+            params[name] = suggest(native, name, distribution)
+        return params
+
+
+def _check_object(option: str, given: Any, method: str, example: str) -> None:
+    if given is None or (hasattr(given, method) and not inspect.isclass(given)):
+        return
+    what = f"the class {given.__name__}" if inspect.isclass(given) else repr(given)
+    raise OptionError(f"{option} is {what}, expected an object such as {example}")

@@ -1,0 +1,96 @@
+"""Trials from elsewhere: ours into an Optuna study, and those of its storage into ours."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from hpsearch.errors import SpaceError
+from hpsearch.trial import Trial, TrialError, TrialState
+from hpsearch_optuna.space import from_optuna, to_optuna, to_optuna_value
+
+if TYPE_CHECKING:
+    import optuna
+
+    from hpsearch.study import Study
+
+_STATES = {
+    TrialState.COMPLETE: "COMPLETE",
+    TrialState.PRUNED: "PRUNED",
+    TrialState.FAILED: "FAIL",
+}
+
+
+def to_optuna_state(state: TrialState) -> optuna.trial.TrialState:
+    """Return Optuna's word for how a trial ended."""
+    from optuna.trial import TrialState as Native
+
+    return Native[_STATES[state]]
+
+
+def to_optuna_trial(trial: Trial, study: Study) -> optuna.trial.FrozenTrial:
+    """Return an ended trial as one that ``optuna.Study.add_trial`` takes."""
+    from optuna.trial import create_trial
+
+    distributions = study.distributions_of(trial)
+    intermediate = {step: v[0] for step, v in trial.intermediate.items() if len(v) == 1}
+    values = trial.objectives
+    if trial.state is TrialState.PRUNED and intermediate:
+        # Optuna takes the last report of a pruned trial for its value.
+        last = intermediate[max(intermediate)]
+        values = None if math.isnan(last) else (last,)
+    frozen = create_trial(
+        state=to_optuna_state(trial.state),
+        values=values,
+        params={n: to_optuna_value(v, distributions[n]) for n, v in trial.params.items()},
+        distributions={name: to_optuna(item) for name, item in distributions.items()},
+        intermediate_values=intermediate,
+        user_attrs=dict(trial.attrs),
+    )
+    # Optuna keeps local times without a zone.
+    frozen.datetime_start = datetime.fromtimestamp(trial.started)  # noqa: DTZ006
+    frozen.datetime_complete = datetime.fromtimestamp(trial.ended or trial.started)  # noqa: DTZ006
+    return frozen
+
+
+def from_optuna_trial(frozen: optuna.trial.FrozenTrial, study: Study) -> Trial:
+    """Return an ended trial of Optuna's storage as one of the study's.
+
+    Raises:
+        SpaceError: Its parameters are no point of the study's space.
+    """
+    params = dict(frozen.params)
+    state = next(ours for ours, theirs in _STATES.items() if theirs == frozen.state.name)
+    if study.space is not None and state is not TrialState.FAILED:
+        try:
+            params = study.space.validate(params)
+        except SpaceError as error:
+            raise SpaceError(
+                f"trial {frozen.number} in Optuna's storage is not in the space: {error}"
+            ) from None
+    trial = Trial(
+        frozen.number,
+        params=params,
+        study_seed=study.seed,
+        fixed=frozen.system_attrs.get("fixed_params"),
+        started=frozen.datetime_start.timestamp() if frozen.datetime_start else 0.0,
+    )
+    trial.state = state
+    trial.ended = frozen.datetime_complete.timestamp() if frozen.datetime_complete else None
+    trial.intermediate = {step: (value,) for step, value in frozen.intermediate_values.items()}
+    trial.attrs = dict(frozen.user_attrs)
+    if study.space is None:
+        trial.distributions = {n: from_optuna(item) for n, item in frozen.distributions.items()}
+    if state is TrialState.COMPLETE:
+        trial.objectives = tuple(frozen.values)
+    if state is TrialState.FAILED:
+        trial.error = TrialError("Failed", "in an earlier run; Optuna's storage has no reason")
+    return trial
+
+
+def is_feasible(frozen: optuna.trial.FrozenTrial) -> bool:
+    """Whether a trial keeps the constraints that the sampler or the objective set, if any."""
+    if hasattr(frozen, "constraints"):
+        return all(value <= 0 for value in frozen.constraints.values())
+    return all(value <= 0 for value in frozen.system_attrs.get("constraints") or ())

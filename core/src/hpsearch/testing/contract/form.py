@@ -13,8 +13,8 @@ from hpsearch.errors import OptionError
 from hpsearch.testing.contract.base import Contract
 from hpsearch.testing.objectives import Distance
 
-HANDED_ON = "pruner"
-"""The one argument of ``search`` that a backend may take over as an option of its own."""
+HANDED_ON = ("pruner", "storage")
+"""The arguments of ``search`` that are handed on to a backend with an option of that name."""
 
 
 class FormContract(Contract):
@@ -46,12 +46,13 @@ class FormContract(Contract):
     def test_every_option_can_be_reached(self) -> None:
         """No option has the name of one of search()'s own arguments.
 
-        The argument would take the value. Only 'pruner' is handed on.
+        The argument would take the value. Only 'pruner' and 'storage' are handed on, where they
+        are of the engine's own kind.
         """
         hidden = [
             field.name
             for field in fields(self.plugin.load().Options)
-            if field.name in SEARCH_ARGUMENTS and field.name != HANDED_ON
+            if field.name in SEARCH_ARGUMENTS and field.name not in HANDED_ON
         ]
         self.expect(not hidden, f"hidden behind search()'s own arguments: {', '.join(hidden)}")
 

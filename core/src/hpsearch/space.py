@@ -97,7 +97,10 @@ class Space:
         return self._conditions
 
     def active(self, params: Mapping[str, Any]) -> Iterator[tuple[str, Distribution]]:
-        """Yield the parameters searched, parents first; ``params`` may be filled meanwhile."""
+        """Yield the parameters searched; ``params`` may be filled meanwhile.
+
+        They come in the order given, but each after its parents.
+        """
         for name in self._order:
             condition = self._conditions.get(name)
             if condition is None or condition.holds(params):
@@ -220,18 +223,15 @@ class Space:
         if not self._conditions:
             return tuple(self._parameters)
         order: dict[str, None] = {}
-        waiting = dict(self._parameters)
+        waiting = dict.fromkeys(self._parameters)
         while waiting:
-            ready = [
-                name
-                for name in waiting
-                if name not in self._conditions or self._conditions[name].parents <= order.keys()
-            ]
-            if not ready:
+            for name in waiting:
+                if name not in self._conditions or self._conditions[name].parents <= order.keys():
+                    break
+            else:
                 raise SpaceError(f"the conditions of {listed(waiting)} form a cycle")
-            for name in ready:
-                order[name] = None
-                del waiting[name]
+            order[name] = None
+            del waiting[name]
         return tuple(order)
 
 

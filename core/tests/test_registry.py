@@ -220,6 +220,19 @@ def test_a_best_run_that_is_in_no_history_is_refused(install):
         search("example")
 
 
+@pytest.mark.parametrize("answer", ["study.trials[0]", "{'x': 1}", "[0.5]"])
+def test_a_best_run_that_is_no_best_run_is_refused(install, answer):
+    best = f"\n    @hookimpl\n    def hpsearch_best(self, study): return {answer}\n"
+    install(GOOD + best)
+    with pytest.raises(BackendError, match="in hpsearch_best, expected a list of BestRun or None"):
+        search("example")
+
+
+def test_an_empty_list_of_best_runs_leaves_them_to_the_core(install):
+    install(GOOD + "\n    @hookimpl\n    def hpsearch_best(self, study): return []\n")
+    assert search("example").best.objective == 0.5
+
+
 PROGRAM = """
 import sys
 import hpsearch

@@ -115,7 +115,7 @@ def search(
         options=registry.read_options(plugin, cls, backend_options, SEARCH_ARGUMENTS),
         pruner=pruner,
     )
-    check_capabilities(plugin, cls.capabilities, study, retries)
+    check_capabilities(plugin, cls.capabilities, study, retries, executor)
     place = make_executor(executor, n_workers)
     hooks = Hooks()
     study._history = History(study, hooks, FailurePolicy(catch, max_failures), str(plugin), retries)

@@ -38,7 +38,7 @@ def read_directions(direction: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def check_capabilities(
-    plugin: Plugin, capabilities: Capabilities, study: Study, retries: int = 0
+    plugin: Plugin, capabilities: Capabilities, study: Study, retries: int, executor: object
 ) -> None:
     """Raise :class:`CapabilityError` if the study needs what the backend does not declare."""
     if retries and not capabilities.replay:
@@ -57,6 +57,8 @@ def check_capabilities(
         raise CapabilityError(
             f"{plugin} runs the trials itself and takes none of the core's pruners"
         )
+    if executor != "inline" and capabilities.owns_loop:
+        raise CapabilityError(f"{plugin} runs the trials itself and takes no executor")
     if study.space is None:
         if not capabilities.define_by_run:
             raise CapabilityError(

@@ -14,6 +14,7 @@ from hpsearch.errors import (
     SearchFailedError,
     SearchInterrupted,
 )
+from hpsearch.study import BestRun
 
 if TYPE_CHECKING:
     from typing import Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from hpsearch.evaluate import Evaluate
     from hpsearch.hooks import Hooks, Member
     from hpsearch.registry import Plugin
-    from hpsearch.study import BestRun, Study
+    from hpsearch.study import Study
 
 logger = logging.getLogger("hpsearch")
 
@@ -108,15 +109,21 @@ def _enqueue(study: Study, enqueue: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _best(study: Study, hooks: Hooks, plugin: Plugin) -> list[BestRun] | None:
-    best: list[BestRun] | None = hooks.first("hpsearch_best", study=study)
-    known = {trial.id for trial in study.trials} if best else set()
-    for run in best or ():
+    best = hooks.first("hpsearch_best", study=study)
+    if best is None:
+        return None
+    if not isinstance(best, list) or not all(isinstance(run, BestRun) for run in best):
+        raise BackendError(
+            f"{plugin} answered {best!r} in hpsearch_best, expected a list of BestRun or None"
+        )
+    known = {trial.id for trial in study.trials}
+    for run in best:
         if run.run_id not in known:
             raise BackendError(
                 f"{plugin} names run {run.run_id!r} as best in hpsearch_best, and the history has "
                 "no such trial"
             )
-    return best
+    return best or None
 
 
 def _interrupted(study: Study) -> str:

@@ -134,7 +134,8 @@ def hpsearch_best(study: Study) -> list[BestRun] | None:
     history.
 
     Returns:
-        One run, or the front in any order. None leaves it to the core, which reads the history.
+        One run, or the front in any order; empty if none of the complete trials may be best, for
+        they break a constraint say. None leaves it to the core, which reads the history.
     """
 
 

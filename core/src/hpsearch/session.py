@@ -123,7 +123,7 @@ def _best(study: Study, hooks: Hooks, plugin: Plugin) -> list[BestRun] | None:
                 f"{plugin} names run {run.run_id!r} as best in hpsearch_best, and the history has "
                 "no such trial"
             )
-    return best or None
+    return best
 
 
 def _interrupted(study: Study) -> str:

@@ -138,8 +138,9 @@ class Study:
         runs = self._best if self._best is not None else self._best_of_history()
         if not runs:
             counts = self.counts()
+            missing = "best run" if counts["complete"] else "complete trial"
             raise HpsearchError(
-                f"study {self.name!r} has no complete trial among {len(self._trials)} "
+                f"study {self.name!r} has no {missing} among {len(self._trials)} trials "
                 f"({counts['pruned']} pruned, {counts['failed']} failed); study.trials has each "
                 "one's error"
             )

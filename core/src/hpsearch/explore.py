@@ -77,6 +77,7 @@ class _AnyTrial(Trial):
 
     def suggest(self, name: str, distribution: Distribution) -> Any:
         check_parameter(name, distribution)
+        _check_same(name, self.distributions.setdefault(name, distribution), distribution)
         return self._params.setdefault(name, distribution.sample(random.Random(0)))
 
 
@@ -335,7 +336,7 @@ def _can_be_watched(distribution: Distribution) -> bool:
 def _check_same(name: str, one: Distribution, other: Distribution) -> None:
     if one != other:
         raise SpaceError(
-            f"parameter {name!r} is {one} in one branch and {other} in another; one name has one "
+            f"parameter {name!r} is {one} in one place and {other} in another; one name has one "
             "distribution"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from hpsearch.distributions import Categorical, Choice, Distribution
 from hpsearch.report.style import escaped, label
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 MISSING: Final = object()
 """The value of a conditional parameter in a trial that did not search it."""
 
+_Scale: TypeAlias = Literal["linear", "log", "category"]
+
 _GOLDEN = (math.sqrt(5) - 1) / 2
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +33,15 @@ class Axis:
         choices: What it can be, in order; only for categories.
         low: The lowest value drawn; only for numbers.
         high: The highest value drawn; only for numbers.
+        whole: The values, where they are few whole numbers: each is marked then.
     """
 
     name: str
-    scale: Literal["linear", "log", "category"]
+    scale: _Scale
     choices: tuple[Choice, ...] = ()
     low: float = 0.0
     high: float = 1.0
+    whole: tuple[int, ...] = ()
 
     def place(self, value: Any, number: int) -> float:
         """Return where a trial's value is drawn; equal categories stand a little apart."""
@@ -55,7 +60,7 @@ class Axis:
         if self.scale == "category":
             return {float(i): shown(choice) for i, choice in enumerate(self.choices)}
         make = _log_marks if self.scale == "log" else _round_marks
-        return {mark: shown(mark) for mark in make(self.low, self.high)}
+        return {mark: shown(mark) for mark in self.whole or make(self.low, self.high)}
 
     def ticks(self) -> dict[str, Any]:
         """Return the settings of a plotly axis."""
@@ -106,8 +111,12 @@ def axis_of(study: Study, name: str) -> Axis:
     if all(_is_number(value) for value in values):
         if any(isinstance(item, Categorical) for item in drawn_from):
             return Axis(name, "category", tuple(sorted(_distinct(values, drawn_from))))
-        is_log = any(getattr(item, "log", False) for item in drawn_from)
-        return Axis(name, "log" if is_log else "linear", (), min(values), max(values))
+        scale: _Scale = (
+            "log" if any(getattr(item, "log", False) for item in drawn_from) else "linear"
+        )
+        few = sorted(set(values))
+        whole = tuple(few) if len(few) <= _FEW and all(type(v) is int for v in few) else ()
+        return Axis(name, scale, (), few[0], few[-1], whole)
     return Axis(name, "category", tuple(_distinct(values, drawn_from)))
 
 

@@ -62,7 +62,7 @@ def history(study: Study, index: int = 0) -> go.Figure:
             )
             figure.add_trace(trace)
 
-    hollow = {"color": AMBER, "size": size, "symbol": "diamond-open", "opacity": opacity}
+    hollow = {"color": AMBER, "size": size, "symbol": "diamond-open", "line": {"width": 2}}
     cross = {"color": RED, "size": size, "symbol": "x"}
     solid = {"color": BLUE, "size": size, "opacity": opacity}
     mark(complete, lambda trial: _objective(trial, index), "complete", marker=solid)
@@ -86,7 +86,7 @@ def slices(study: Study, index: int = 0) -> go.Figure:
     """The objective against each parameter, in a small figure each."""
     names = searched(study)
     complete = completed(study)
-    across = min(3, len(names))
+    across = 2 if len(names) in (2, 4) else min(3, len(names))
     down = math.ceil(len(names) / across)
     figure = make_subplots(
         rows=down,

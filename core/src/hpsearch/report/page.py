@@ -27,7 +27,7 @@ from hpsearch.report import figures
 from hpsearch.report.axes import searched
 from hpsearch.report.effects import ETA_SQUARED, RHO
 from hpsearch.text import shown
-from hpsearch.trial import TrialState
+from hpsearch.trial import Trial, TrialState
 
 if TYPE_CHECKING:
     from hpsearch.study import Study
@@ -104,14 +104,11 @@ def _best(study: Study) -> Iterator[str]:
     best = best_trials(study)
     if len(study.directions) == 1 and best:
         trial = best[0]
-        facts = {"objective": shown(trial.objective, 6), "trial": trial.number}
+        facts: dict[str, Any] = {"objective": trial.objective, "trial": trial.number}
         if trial.duration is not None:
             facts["duration"] = _duration(trial.duration)
-        facts |= {
-            name: value
-            for name, value in trial.attrs.items()
-            if value is None or isinstance(value, bool | int | float | str)
-        }
+        facts |= _scalars(trial.attrs)
+        facts |= _scalars(_mapping(trial, "metrics"))
         body = f"<div class='two'>{_pairs(dict(trial))}{_pairs(facts)}</div>"
         yield _section("Best run", body)
 
@@ -196,6 +193,10 @@ def _study_facts(study: Study) -> dict[str, Any]:
     if study.space is not None:
         for name, distribution in study.space.parameters.items():
             facts[f"space: {name}"] = distribution
+    # A Trainer search notes with each trial where it ran.
+    environments = (_mapping(trial, "environment") for trial in study.trials)
+    for name, value in next(filter(None, environments), {}).items():
+        facts[f"ran with: {name}"] = value
     facts["report made"] = _when(datetime.now(UTC).timestamp())
     facts["report made with"] = ", ".join(
         [
@@ -260,6 +261,19 @@ def _figure(figure: go.Figure, name: str) -> str:
         full_html=False, include_plotlyjs=False, div_id=name, config=config
     )
     return f"<div class='figure'>{markup}</div>"
+
+
+def _mapping(trial: Trial, name: str) -> Mapping[str, Any]:
+    fact = trial.attrs.get(name)
+    return fact if isinstance(fact, Mapping) else {}
+
+
+def _scalars(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in facts.items()
+        if value is None or isinstance(value, bool | int | float | str)
+    }
 
 
 def _embedded(data: Any) -> str:

@@ -220,11 +220,11 @@ def test_trials_that_report_from_several_threads_are_kept(path):
             pass
 
     def objective(trial):
-        for step in range(10):
+        for step in range(20):
             trial.report(trial["x"] + step, step)
         return trial["x"]
 
-    study = search(objective, n_trials=10, storage=path, executor=Threads())
+    study = search(objective, n_trials=40, storage=path, executor=Threads())
     again = load(path)
     assert [story(t) for t in again.trials] == [story(t) for t in study.trials]
     assert {len(trial.intermediate) for trial in again.trials} == {20}

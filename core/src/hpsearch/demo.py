@@ -98,8 +98,9 @@ def accuracy(prediction: EvalPrediction) -> dict[str, float]:
     return {"accuracy": float(np.mean(right))}
 
 
-def make_trainer(training: Digits, validation: Digits, epochs: int, folder: Path) -> Trainer:
+def make_trainer(folder: str | Path, epochs: int = 8) -> Trainer:
     """Return a Trainer as one would write it without a search."""
+    training, validation, _ = digits()
     arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=epochs,
@@ -139,10 +140,10 @@ def main(*, trials: int, epochs: int, backend: str, seed: int, output: Path) -> 
     """Search, show what was found, and test the best model on images it has never met."""
     torch.set_num_threads(1)  # the model is so small that several would only wait for each other
     transformers.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    training, validation, test = digits()
     name = f"digits-{epochs}-epochs"
     journal = output / "study.db"
     output.mkdir(parents=True, exist_ok=True)
+    training, validation, test = digits()
     click.secho("A vision transformer learns handwritten digits", bold=True)
     click.echo(f"  searched: {', '.join(SPACE)}")
     click.echo(f"  trials:   {trials} of up to {epochs} epochs, chosen by {backend}")
@@ -150,7 +151,7 @@ def main(*, trials: int, epochs: int, backend: str, seed: int, output: Path) -> 
     if journal.exists():
         click.echo(f"  going on: {journal}; choose another --output to start afresh")
 
-    trainer = make_trainer(training, validation, epochs, output / name)
+    trainer = make_trainer(output / name, epochs)
     best = hyperparameter_search(
         trainer,
         hp_space=SPACE,

@@ -302,3 +302,15 @@ def test_the_demo_without_its_packages_says_what_to_install(monkeypatch, tmp_pat
     assert result.stderr == (
         "Error: the demo needs scikit-learn. Run: pip install 'hpsearch[demo]'\n"
     )
+
+
+# documentation
+
+
+def test_every_command_and_option_is_on_the_page_of_the_command_line():
+    page = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+    for name, command in main.commands.items():
+        assert f"`hpsearch {name}" in page
+        for parameter in command.params:
+            for option in parameter.opts:
+                assert not option.startswith("--") or f"`{option}" in page, option

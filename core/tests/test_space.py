@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import random
 
 import pytest
@@ -213,8 +214,9 @@ def spaces(draw):
 
 
 @given(spaces())
-def test_a_space_survives_json(space):
+def test_a_space_survives_json_and_pickle(space):
     assert Space.from_json(space.to_json()) == space
+    assert pickle.loads(pickle.dumps(space)) == space
 
 
 @given(spaces(), st.randoms(use_true_random=False))

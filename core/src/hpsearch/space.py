@@ -174,6 +174,9 @@ class Space:
         """Read JSON text back."""
         return cls.from_dict(json.loads(text))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Space, (dict(self._parameters), dict(self._conditions))
+
     def __len__(self) -> int:
         return len(self._parameters)
 

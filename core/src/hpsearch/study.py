@@ -153,7 +153,7 @@ class Study:
 
     def distributions_of(self, trial: Trial) -> Mapping[str, Distribution]:
         """Return what each of a trial's parameters was drawn from."""
-        if self.space is None:
+        if self.space is None or trial.distributions:
             return trial.distributions
         return {name: self.space.parameters[name] for name in trial.params}
 

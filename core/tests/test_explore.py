@@ -150,6 +150,18 @@ def test_a_loop_over_a_suggested_number_of_layers_is_read():
     )
 
 
+def test_parameters_come_in_the_order_in_which_they_are_asked_for():
+    def space(trial):
+        if kind(trial) == "b":
+            trial.suggest_float("second", 0, 1)
+        trial.suggest_float("third", 0, 1)
+        if trial["kind"] == "b":
+            trial.suggest_float("fourth", 0, 1)
+        trial.suggest_float("fifth", 0, 1)
+
+    assert list(explore(space).parameters) == ["kind", "second", "third", "fourth", "fifth"]
+
+
 def test_only_parameters_that_decide_multiply_the_runs():
     calls = []
 

@@ -82,7 +82,7 @@ class _AnyTrial(Trial):
 
 
 def explore(function: Callable[[Any], Any]) -> Space:
-    """Read a define-by-run function: every parameter, and when it is asked for.
+    """Read a define-by-run function: every parameter, in its order, and when it is asked for.
 
     Args:
         function: Calls ``trial.suggest_*``. It is called many times, each time with a fresh trial;
@@ -94,10 +94,16 @@ def explore(function: Callable[[Any], Any]) -> Space:
             message names the parameter and, where there is one, the line.
     """
     runs = list(_every_run(function))
-    parameters: dict[str, Distribution] = {}
+    found: dict[str, Distribution] = {}
+    order: list[str] = []
     for run in runs:
+        place = 0
         for name, asked in run.asked.items():
-            _check_same(name, parameters.setdefault(name, asked.distribution), asked.distribution)
+            _check_same(name, found.setdefault(name, asked.distribution), asked.distribution)
+            if name not in order:
+                order.insert(place, name)
+            place = order.index(name) + 1
+    parameters = {name: found[name] for name in order}
     conditions = {
         name: condition_of(name, runs, parameters)
         for name in parameters

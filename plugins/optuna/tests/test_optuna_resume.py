@@ -1,0 +1,365 @@
+"""Going on: from our journal, from Optuna's own storage, and from other backends' trials."""
+
+from __future__ import annotations
+
+import math
+
+import optuna
+import pytest
+
+import hpsearch
+from hpsearch import Categorical, Float, Int, Space, TrialState, when
+from hpsearch.distributions import Distribution
+from hpsearch.errors import ArgumentError, CapabilityError, OptionError, SpaceError
+
+SPACE: dict[str, Distribution] = {
+    "x": Float(-5, 5),
+    "n": Int(1, 40, log=True),
+    "kind": Categorical(["a", "b", None]),
+}
+
+
+def loss(trial):
+    return trial["x"] ** 2 + trial["n"]
+
+
+def reporting(trial):
+    """Some trials are pruned and some fail."""
+    for step in range(4):
+        trial.report(trial["x"] ** 2 + step, step)
+        if trial.should_prune():
+            raise hpsearch.TrialPruned
+    if trial["n"] % 5 == 0:
+        raise ArithmeticError("five")
+    return loss(trial)
+
+
+def function(trial):
+    trial.suggest_float("x", -5, 5)
+    trial.suggest_int("n", 1, 40, log=True)
+    if trial.suggest_categorical("kind", ["a", "b", None]) == "b":
+        trial.suggest_float("y", 0.0, 1.0, step=0.25)
+
+
+CONDITIONS = Space({**SPACE, "y": Float(0, 1, step=0.25)}, {"y": when(kind="b")})
+
+
+def search(objective=reporting, space=SPACE, **options):
+    defaults = {"backend": "optuna", "seed": 1, "progress": False, "catch": ArithmeticError}
+    return hpsearch.search(objective, space, **{**defaults, **options})
+
+
+def points(trials):
+    return [tuple(trial.params.items()) for trial in trials]
+
+
+def as_told(native):
+    """What Optuna knows of each trial, without its times."""
+    return [
+        (t.params, t.distributions, t.values, t.intermediate_values, t.state)
+        for t in native.get_trials(deepcopy=False)
+    ]
+
+
+# From the journal.
+
+
+@pytest.mark.parametrize(
+    "space", [SPACE, CONDITIONS, function], ids=["portable", "conditions", "define-by-run"]
+)
+def test_a_journal_gives_optuna_every_trial_as_it_was_told(space, tmp_path):
+    path = tmp_path / "study.db"
+    first = search(space=space, storage=path, n_trials=25)
+    assert {trial.state for trial in first.trials} == {
+        TrialState.COMPLETE,
+        TrialState.PRUNED,
+        TrialState.FAILED,
+    }
+    again = search(space=space, storage=path, n_trials=30, resume=True)
+    assert as_told(again.native)[:25] == as_told(first.native)
+    assert points(again.trials[:25]) == points(first.trials)
+    assert len(again.trials) == len(again.native.trials) == 30
+    times = [(t.datetime_start, t.datetime_complete) for t in first.native.trials]
+    for (start, end), native in zip(times, again.native.trials, strict=False):
+        assert abs((start - native.datetime_start).total_seconds()) < 1
+        assert abs((end - native.datetime_complete).total_seconds()) < 1
+
+
+@pytest.mark.parametrize(
+    "sampler", [None, lambda: optuna.samplers.RandomSampler(seed=1)], ids=["default", "given"]
+)
+def test_nothing_is_drawn_twice(sampler, tmp_path):
+    options = {"storage": tmp_path / "study.db", "objective": lambda trial: trial["x"]}
+    space = {"x": Float(0, 1)}
+    seen = []
+    for total in (6, 12, 18):
+        given = sampler and sampler()
+        study = search(space=space, n_trials=total, resume=total > 6, sampler=given, **options)
+        seen.append(len(study.trials))
+    assert seen == [6, 12, 18]
+    assert len(set(points(study.trials))) == 18
+
+
+def test_a_resumed_search_can_be_repeated(tmp_path):
+    both = []
+    for name in ("one.db", "two.db"):
+        search(storage=tmp_path / name, n_trials=8)
+        both.append(search(storage=tmp_path / name, n_trials=20, resume=True))
+    assert points(both[0].trials) == points(both[1].trials)
+
+
+def test_earlier_trials_teach_the_sampler(tmp_path):
+    def distance(trial):
+        return abs(trial["x"] - 3)
+
+    options = {"space": {"x": Float(-5, 5)}, "storage": tmp_path / "study.db"}
+    search(distance, n_trials=40, **options)
+    study = search(distance, n_trials=60, resume=True, **options)
+    # Drawn without knowing anything, they would be 3.4 away on average.
+    assert sum(trial.objective for trial in study.trials[40:]) / 20 < 1.7
+
+
+def test_trials_of_another_backend_are_continued(tmp_path):
+    path = tmp_path / "study.db"
+    first = search(backend="random", storage=path, n_trials=10)
+    study = search(storage=path, n_trials=15, resume=True)
+    assert points(study.trials[:10]) == points(first.trials)
+    assert [trial.params for trial in study.native.trials] == [t.params for t in study.trials]
+    back = search(backend="random", storage=path, n_trials=17, resume=True)
+    assert len(back.trials) == 17
+
+
+@pytest.mark.parametrize("space", [SPACE, function], ids=["portable", "define-by-run"])
+def test_a_trial_cut_short_runs_again_with_its_parameters(space, tmp_path):
+    path = tmp_path / "study.db"
+
+    def interrupted(trial):
+        if trial.number == 3:
+            raise KeyboardInterrupt
+        return loss(trial)
+
+    with pytest.raises(hpsearch.SearchInterrupted) as raised:
+        search(interrupted, space, storage=path, n_trials=6)
+    cut = raised.value.study.trials[3]
+    study = search(loss, space, storage=path, n_trials=6, resume=True)
+    assert study.trials[3].params == cut.params
+    assert study.counts()["complete"] == 6
+    assert len(study.native.trials) == 6
+
+
+def test_a_retried_trial_runs_again_with_its_parameters_on_optuna():
+    failed = []
+
+    def once(trial):
+        if trial.number == 2:
+            failed.append(dict(trial))
+            raise ArithmeticError("once")
+        return loss(trial)
+
+    study = search(once, n_trials=6, retries=1)
+    assert dict(study.trials[3]) == failed[0]
+    assert [t.state.name for t in study.native.trials[2:4]] == ["FAIL", "COMPLETE"]
+
+
+def test_a_failed_trial_that_is_not_in_the_space_is_told_as_it_was(tmp_path):
+    path = tmp_path / "study.db"
+
+    def wide(trial):
+        if trial.suggest_float("x", -5, 5) < 0:
+            trial.suggest_float("elsewhere", 0, 1)
+            raise ArithmeticError("below")
+        return trial["x"]
+
+    first = search(wide, None, storage=path, n_trials=10)
+    assert first.counts()["failed"]
+    study = search(lambda t: t["x"], {"x": Float(-5, 5)}, storage=path, n_trials=12, resume=True)
+    assert as_told(study.native)[:10] == as_told(first.native)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        lambda: optuna.samplers.GridSampler({"n": [1, 2, 3]}),
+        lambda: optuna.samplers.QMCSampler(seed=1),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+def test_a_sampler_that_would_begin_again_with_its_first_trial_is_refused(sampler, tmp_path):
+    options = {"storage": tmp_path / "study.db", "space": {"n": Int(1, 3)}}
+    search(lambda trial: trial["n"], n_trials=2, sampler=sampler(), **options)
+    with pytest.raises(CapabilityError, match="Sampler keeps its place in Optuna's storage"):
+        search(lambda trial: trial["n"], n_trials=3, sampler=sampler(), resume=True, **options)
+
+
+def test_several_directions_are_resumed(tmp_path):
+    def both(trial):
+        return trial["x"] ** 2, trial["n"]
+
+    options = {"storage": tmp_path / "study.db", "direction": ["minimize", "maximize"]}
+    first = search(both, n_trials=8, **options)
+    study = search(both, n_trials=16, resume=True, **options)
+    assert as_told(study.native)[:8] == as_told(first.native)
+
+
+# From Optuna's own storage.
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path / 'optuna.db'}"
+
+
+@pytest.mark.parametrize(
+    "space", [SPACE, CONDITIONS, function], ids=["portable", "conditions", "define-by-run"]
+)
+def test_a_study_in_optunas_storage_goes_on_to_the_same_total(space, url):
+    options = {"space": space, "storage": url, "study_name": "mine", "load_if_exists": True}
+    first = search(n_trials=20, **options)
+    before = as_told(first.native)
+    study = search(n_trials=30, **options)
+    assert as_told(study.native)[:20] == before
+    assert len(study.trials) == len(study.native.trials) == 30
+    for ours, old in zip(study.trials, first.trials, strict=False):
+        assert ours.number == old.number
+        assert ours.params == old.params
+        assert list(map(type, ours.params.values())) == list(map(type, old.params.values()))
+        assert ours.state == old.state
+        assert ours.objectives == old.objectives
+        assert ours.intermediate == old.intermediate
+        assert study.distributions_of(ours) == first.distributions_of(old)
+        assert abs(ours.started - old.started) < 1
+    assert len(set(points(study.trials))) == 30
+
+
+def test_trials_that_optuna_ran_alone_are_taken_over(url):
+    native = optuna.create_study(storage=url, study_name="mine", direction="maximize")
+    native.optimize(
+        lambda trial: trial.suggest_float("x", -5, 5) + trial.suggest_int("n", 1, 40, log=True),
+        n_trials=10,
+    )
+    study = search(
+        lambda trial: trial["x"] + trial["n"],
+        {"x": Float(-5, 5), "n": Int(1, 40, log=True)},
+        direction="maximize",
+        storage=url,
+        study_name="mine",
+        load_if_exists=True,
+        n_trials=12,
+    )
+    assert [trial.objective for trial in study.trials[:10]] == [t.value for t in native.trials[:10]]
+    assert len(native.trials) == 12
+    assert study.best.objective == native.best_value
+
+
+def test_a_storage_object_is_taken_as_it_is():
+    storage = optuna.storages.InMemoryStorage()
+    for total in (4, 7):
+        study = search(storage=storage, study_name="mine", load_if_exists=True, n_trials=total)
+        assert len(study.trials) == total
+    assert len(set(points(study.trials))) == 7
+    assert optuna.study.get_all_study_names(storage) == ["mine"]
+
+
+def test_a_study_that_has_its_total_runs_nothing_more(url):
+    options = {"storage": url, "study_name": "mine", "load_if_exists": True, "n_trials": 5}
+    first = search(**options)
+    study = search(lambda trial: pytest.fail("no trial was to run"), **options)
+    assert points(study.trials) == points(first.trials)
+    assert study.best.objective == first.best.objective
+
+
+def test_enqueued_trials_run_once(url):
+    options = {"storage": url, "study_name": "mine", "load_if_exists": True}
+    enqueue = [{"x": 4.5, "n": 3, "kind": "a"}]
+    search(n_trials=3, enqueue=enqueue, **options)
+    study = search(n_trials=6, enqueue=enqueue, **options)
+    assert len([trial for trial in study.trials if trial["x"] == 4.5]) == 1
+    assert len(study.trials) == 6
+
+
+def test_a_trial_that_runs_elsewhere_is_left_alone(url):
+    native = optuna.create_study(storage=url, study_name="mine")
+    running = native.ask()
+    study = search(storage=url, study_name="mine", load_if_exists=True, n_trials=3)
+    assert len(study.trials) == 3
+    native.tell(running, state=optuna.trial.TrialState.FAIL)
+    assert len(native.trials) == 4
+
+
+def test_a_failed_trial_of_optunas_storage_says_that_the_reason_is_lost(url):
+    options = {"storage": url, "study_name": "mine", "load_if_exists": True}
+    search(n_trials=20, **options)
+    study = search(n_trials=21, **options)
+    failed = next(trial for trial in study.trials if trial.state == "failed")
+    assert str(failed.error) == "Failed: in an earlier run; Optuna's storage has no reason"
+
+
+def test_checkpoints_survive_in_optunas_storage(url):
+    def objective(trial):
+        trial.annotate("checkpoint", f"run-{trial.number}")
+        return trial["x"]
+
+    options = {"storage": url, "study_name": "mine", "load_if_exists": True}
+    first = search(objective, n_trials=5, **options)
+    again = search(objective, n_trials=5, **options)
+    assert again.best.checkpoint == first.best.checkpoint is not None
+
+
+def test_constraints_survive_in_optunas_storage(url):
+    if not hasattr(optuna.Trial, "set_constraint"):
+        pytest.skip("this Optuna has constraints in samplers alone")
+
+    def objective(trial):
+        trial.set_constraint("c", 1.0 - trial["x"])
+        return trial["x"]
+
+    options = {"storage": url, "study_name": "mine", "load_if_exists": True}
+    first = search(objective, n_trials=20, **options)
+    assert first.best.objective >= 1
+    assert search(objective, n_trials=20, **options).best.objective == first.best.objective
+
+
+def test_a_study_of_that_name_is_not_continued_by_accident(url):
+    search(storage=url, study_name="mine", n_trials=2)
+    with pytest.raises(OptionError, match="has a study 'mine' already; load_if_exists=True"):
+        search(storage=url, study_name="mine", n_trials=2)
+
+
+def test_a_study_with_other_directions_is_refused(url):
+    search(storage=url, study_name="mine", n_trials=2)
+    with pytest.raises(ArgumentError, match="the directions minimize, and this search maximize"):
+        search(
+            storage=url, study_name="mine", n_trials=4, direction="maximize", load_if_exists=True
+        )
+
+
+def test_trials_outside_the_space_are_refused_by_name(url):
+    search(storage=url, study_name="mine", n_trials=2)
+    with pytest.raises(SpaceError, match="trial 0 in Optuna's storage .* parameter 'x'"):
+        search(
+            space={**SPACE, "x": Float(8, 9)},
+            storage=url,
+            study_name="mine",
+            load_if_exists=True,
+            n_trials=4,
+        )
+
+
+def test_resume_is_the_journals_word(url):
+    with pytest.raises(ArgumentError, match="resume=True needs storage=PATH, the journal"):
+        search(storage=url, study_name="mine", resume=True)
+
+
+def test_a_report_that_is_no_number_survives(tmp_path):
+    def objective(trial):
+        trial.report(math.nan, 0)
+        trial.report(1.0, 1)
+        if trial.number > 2:
+            raise hpsearch.TrialPruned
+        return trial["x"]
+
+    path = tmp_path / "study.db"
+    pruner = optuna.pruners.NopPruner()
+    first = search(objective, storage=path, n_trials=6, pruner=pruner)
+    study = search(objective, storage=path, n_trials=8, pruner=pruner, resume=True)
+    assert repr(as_told(study.native)[:6]) == repr(as_told(first.native))

@@ -209,16 +209,22 @@ def url(tmp_path):
     return f"sqlite:///{tmp_path / 'optuna.db'}"
 
 
+@pytest.fixture
+def shared():
+    """A storage without a file: the disk makes the others slow."""
+    return optuna.storages.InMemoryStorage()
+
+
 @pytest.mark.parametrize(
     "space", [SPACE, CONDITIONS, function], ids=["portable", "conditions", "define-by-run"]
 )
 def test_a_study_in_optunas_storage_goes_on_to_the_same_total(space, url):
     options = {"space": space, "storage": url, "study_name": "mine", "load_if_exists": True}
-    first = search(n_trials=20, **options)
+    first = search(n_trials=12, **options)
     before = as_told(first.native)
-    study = search(n_trials=30, **options)
-    assert as_told(study.native)[:20] == before
-    assert len(study.trials) == len(study.native.trials) == 30
+    study = search(n_trials=16, **options)
+    assert as_told(study.native)[:12] == before
+    assert len(study.trials) == len(study.native.trials) == 16
     for ours, old in zip(study.trials, first.trials, strict=False):
         assert ours.number == old.number
         assert ours.params == old.params
@@ -228,7 +234,7 @@ def test_a_study_in_optunas_storage_goes_on_to_the_same_total(space, url):
         assert ours.intermediate == old.intermediate
         assert study.distributions_of(ours) == first.distributions_of(old)
         assert abs(ours.started - old.started) < 1
-    assert len(set(points(study.trials))) == 30
+    assert len(set(points(study.trials))) == 16
 
 
 def test_trials_that_optuna_ran_alone_are_taken_over(url):
@@ -251,25 +257,24 @@ def test_trials_that_optuna_ran_alone_are_taken_over(url):
     assert study.best.objective == native.best_value
 
 
-def test_a_storage_object_is_taken_as_it_is():
-    storage = optuna.storages.InMemoryStorage()
+def test_a_storage_object_is_taken_as_it_is(shared):
     for total in (4, 7):
-        study = search(storage=storage, study_name="mine", load_if_exists=True, n_trials=total)
+        study = search(storage=shared, study_name="mine", load_if_exists=True, n_trials=total)
         assert len(study.trials) == total
     assert len(set(points(study.trials))) == 7
-    assert optuna.study.get_all_study_names(storage) == ["mine"]
+    assert optuna.study.get_all_study_names(shared) == ["mine"]
 
 
-def test_a_study_that_has_its_total_runs_nothing_more(url):
-    options = {"storage": url, "study_name": "mine", "load_if_exists": True, "n_trials": 5}
+def test_a_study_that_has_its_total_runs_nothing_more(shared):
+    options = {"storage": shared, "study_name": "mine", "load_if_exists": True, "n_trials": 5}
     first = search(**options)
     study = search(lambda trial: pytest.fail("no trial was to run"), **options)
     assert points(study.trials) == points(first.trials)
     assert study.best.objective == first.best.objective
 
 
-def test_enqueued_trials_run_once(url):
-    options = {"storage": url, "study_name": "mine", "load_if_exists": True}
+def test_enqueued_trials_run_once(shared):
+    options = {"storage": shared, "study_name": "mine", "load_if_exists": True}
     enqueue = [{"x": 4.5, "n": 3, "kind": "a"}]
     search(n_trials=3, enqueue=enqueue, **options)
     study = search(n_trials=6, enqueue=enqueue, **options)
@@ -277,35 +282,35 @@ def test_enqueued_trials_run_once(url):
     assert len(study.trials) == 6
 
 
-def test_a_trial_that_runs_elsewhere_is_left_alone(url):
-    native = optuna.create_study(storage=url, study_name="mine")
+def test_a_trial_that_runs_elsewhere_is_left_alone(shared):
+    native = optuna.create_study(storage=shared, study_name="mine")
     running = native.ask()
-    study = search(storage=url, study_name="mine", load_if_exists=True, n_trials=3)
+    study = search(storage=shared, study_name="mine", load_if_exists=True, n_trials=3)
     assert len(study.trials) == 3
     native.tell(running, state=optuna.trial.TrialState.FAIL)
     assert len(native.trials) == 4
 
 
-def test_a_failed_trial_of_optunas_storage_says_that_the_reason_is_lost(url):
-    options = {"storage": url, "study_name": "mine", "load_if_exists": True}
+def test_a_failed_trial_of_optunas_storage_says_that_the_reason_is_lost(shared):
+    options = {"storage": shared, "study_name": "mine", "load_if_exists": True}
     search(n_trials=20, **options)
     study = search(n_trials=21, **options)
     failed = next(trial for trial in study.trials if trial.state == "failed")
     assert str(failed.error) == "Failed: in an earlier run; Optuna's storage has no reason"
 
 
-def test_checkpoints_survive_in_optunas_storage(url):
+def test_checkpoints_survive_in_optunas_storage(shared):
     def objective(trial):
         trial.annotate("checkpoint", f"run-{trial.number}")
         return trial["x"]
 
-    options = {"storage": url, "study_name": "mine", "load_if_exists": True}
+    options = {"storage": shared, "study_name": "mine", "load_if_exists": True}
     first = search(objective, n_trials=5, **options)
     again = search(objective, n_trials=5, **options)
     assert again.best.checkpoint == first.best.checkpoint is not None
 
 
-def test_constraints_survive_in_optunas_storage(url):
+def test_constraints_survive_in_optunas_storage(shared):
     if not hasattr(optuna.Trial, "set_constraint"):
         pytest.skip("this Optuna has constraints in samplers alone")
 
@@ -313,7 +318,7 @@ def test_constraints_survive_in_optunas_storage(url):
         trial.set_constraint("c", 1.0 - trial["x"])
         return trial["x"]
 
-    options = {"storage": url, "study_name": "mine", "load_if_exists": True}
+    options = {"storage": shared, "study_name": "mine", "load_if_exists": True}
     first = search(objective, n_trials=20, **options)
     assert first.best.objective >= 1
     assert search(objective, n_trials=20, **options).best.objective == first.best.objective
@@ -325,20 +330,20 @@ def test_a_study_of_that_name_is_not_continued_by_accident(url):
         search(storage=url, study_name="mine", n_trials=2)
 
 
-def test_a_study_with_other_directions_is_refused(url):
-    search(storage=url, study_name="mine", n_trials=2)
+def test_a_study_with_other_directions_is_refused(shared):
+    search(storage=shared, study_name="mine", n_trials=2)
     with pytest.raises(ArgumentError, match="the directions minimize, and this search maximize"):
         search(
-            storage=url, study_name="mine", n_trials=4, direction="maximize", load_if_exists=True
+            storage=shared, study_name="mine", n_trials=4, direction="maximize", load_if_exists=True
         )
 
 
-def test_trials_outside_the_space_are_refused_by_name(url):
-    search(storage=url, study_name="mine", n_trials=2)
+def test_trials_outside_the_space_are_refused_by_name(shared):
+    search(storage=shared, study_name="mine", n_trials=2)
     with pytest.raises(SpaceError, match="trial 0 in Optuna's storage .* parameter 'x'"):
         search(
             space={**SPACE, "x": Float(8, 9)},
-            storage=url,
+            storage=shared,
             study_name="mine",
             load_if_exists=True,
             n_trials=4,

@@ -16,7 +16,7 @@ from queue import Queue
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import hpsearch
@@ -144,6 +144,8 @@ json_values = st.recursive(
 
 
 @given(json_values)
+@example({"$float": "x"})
+@example({"$float": "nan", "more": [math.nan, {"$float": []}]})
 def test_any_fact_survives_as_strict_json(value):
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
@@ -281,6 +283,11 @@ def corrupt(path):
     path.write_bytes(content)
 
 
+def cut_off(path):
+    search(storage=path)
+    os.truncate(path, 4096)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -288,6 +295,7 @@ def corrupt(path):
         (another_program, "is no journal of hpsearch"),
         (newer, "newer hpsearch: .* version 2, .*'pip install --upgrade hpsearch"),
         (corrupt, "cannot be used: database disk image is malformed"),
+        (cut_off, "cannot be used: database disk image is malformed"),
         (Path.mkdir, r"is a folder; name a file in it, such as .*study\.db"),
     ],
 )

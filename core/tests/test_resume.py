@@ -290,6 +290,23 @@ def test_a_define_by_run_study_goes_on_where_the_space_is_read_beforehand(backen
     assert trials(load(copy)) == trials(study)
 
 
+def test_a_trial_that_was_killed_between_two_suggestions_starts_afresh_on_a_grid(path, tmp_path):
+    copy = tmp_path / "copy.db"
+
+    def objective(trial):
+        trial.suggest_categorical("a", ["u", "v", "w"])
+        trial.report(0.0, 0)
+        if trial.number == 1:
+            for suffix in ("", "-wal"):
+                shutil.copy(f"{path}{suffix}", f"{copy}{suffix}")
+        return float(trial.suggest_int("n", 1, 3))
+
+    search(objective, path, None, n_trials=2, seed=1)
+    assert set(load(copy).trials[1].params) == {"a"}
+    study = search(value, copy, GRID, backend="grid", n_trials=None)
+    assert len({tuple(trial.params.values()) for trial in study.trials}) == len(study.trials) == 9
+
+
 def test_a_portable_study_goes_on_define_by_run_and_is_described_as_such(path):
     search(value, path, n_trials=3, seed=1)
     study = search(suggesting, path, None, n_trials=6)
@@ -395,31 +412,34 @@ def test_a_retry_that_had_not_started_is_run_and_none_too_many(path, tmp_path):
     assert trials(run(objective, copy)) == trials(whole)
 
 
-def test_interrupts_never_count_as_deaths(path):
+def test_interrupts_never_count_as_deaths(path, tmp_path):
+    copy = tmp_path / "copy.db"
     for _ in range(5):
         with pytest.raises(SearchInterrupted):
             search(ctrl_c_at(2), path)
-    assert search(value, path).counts()["complete"] == 12
+    search(killed_at(2, path, copy), path)
+    assert search(value, copy).counts()["complete"] == 12
 
 
 def test_an_error_in_a_plugin_never_counts_as_a_death(path, caplog):
     class Broken(RandomBackend):
         @hpsearch.hookimpl
-        def hpsearch_tell(self, trial):
+        def hpsearch_report(self, trial):
             if trial.number == 2:
                 raise RuntimeError("lost")
 
     def report(trial):
+        trial.report(0.0, 0)
         return value(trial)
 
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.CRITICAL):
         patch.setattr("hpsearch.backends.random.RandomBackend", Broken)
-        with pytest.raises(BackendError, match="failed in hpsearch_tell: RuntimeError: lost"):
-            search(report, path)
+        for _ in range(4):
+            with pytest.raises(BackendError, match="failed in hpsearch_report: RuntimeError: lost"):
+                search(report, path)
+            assert load(path).trials[2].state == "running"
     study = search(value, path)
     assert study.counts()["complete"] == 12
-    # What had ended when the plugin failed had been kept.
-    assert len({trial["x"] for trial in study.trials}) == 12
 
 
 # Enqueued trials.

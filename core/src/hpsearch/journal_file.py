@@ -317,4 +317,5 @@ def _without_specials(value: Any) -> Any:
 
 
 def _special(data: dict[str, Any]) -> Any:
-    return float(data[_FLOAT]) if data.keys() == {_FLOAT} else data
+    text = data.get(_FLOAT)
+    return float(text) if len(data) == 1 and text in ("nan", "inf", "-inf") else data

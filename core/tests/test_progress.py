@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from types import SimpleNamespace
@@ -92,9 +93,17 @@ def test_a_failure_is_logged_on_a_line_of_its_own(capsys):
             raise ValueError("boom")
         return trial["x"]
 
-    search(objective, max_failures=3)
-    before = capsys.readouterr().err.split("trial 0 failed")[0]
-    assert before.endswith(("\r", "\n"))
+    logger, handler = logging.getLogger("hpsearch"), logging.StreamHandler(sys.stderr)
+    logger.addHandler(handler)
+    try:
+        search(objective, max_failures=3)
+    finally:
+        logger.removeHandler(handler)
+    before, *after = capsys.readouterr().err.split("trial 0 failed: ValueError: boom\n")
+    assert after
+    assert "0/6" in before
+    assert re.split("[\r\n]", before)[-1] == ""
+    assert not re.split("[\r\n]", before)[-2].strip()
 
 
 def test_the_bar_ends_with_a_search_that_fails(capsys):
@@ -104,6 +113,7 @@ def test_the_bar_ends_with_a_search_that_fails(capsys):
     with pytest.raises(hpsearch.SearchFailedError):
         search(objective)
     assert "failed=1" in last_line(capsys)
+    assert not logging.getLogger("hpsearch").filters
     search(lambda trial: trial["x"], progress=False)
     assert not capsys.readouterr().err
 

@@ -27,8 +27,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except HpsearchError as error:
             raise _Failed(str(error)) from error
-        except SearchInterrupted as error:
-            click.echo(f"\n{error}", err=True)
+        except SearchInterrupted:
+            click.echo("\nInterrupted. The same command goes on where it was.", err=True)
             ctx.exit(130)
 
 

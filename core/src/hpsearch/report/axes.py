@@ -51,9 +51,8 @@ class Axis:
         return self.index(value) + 0.5 * (number * _GOLDEN % 1 - 0.5)
 
     def index(self, value: Any) -> int:
-        """Return the place of a category among the choices; True is not 1 here."""
-        typed = _typed(value)
-        return next(i for i, choice in enumerate(self.choices) if _typed(choice) == typed)
+        """Return the place of a category among the choices."""
+        return self.choices.index(value)
 
     def marks(self) -> dict[float, str]:
         """Return what is written along the axis, and where."""
@@ -128,11 +127,7 @@ def log_worthwhile(values: Sequence[float]) -> bool:
 def _distinct(values: Iterable[Any], drawn_from: Iterable[Distribution | None]) -> list[Any]:
     """Return every choice that there was, then every other value met."""
     choices = [c for item in drawn_from if isinstance(item, Categorical) for c in item.choices]
-    return list({_typed(value): value for value in (*choices, *values)}.values())
-
-
-def _typed(value: Any) -> tuple[type, Any]:
-    return (type(value), value)
+    return list(dict.fromkeys([*choices, *values]))
 
 
 def _is_number(value: object) -> bool:

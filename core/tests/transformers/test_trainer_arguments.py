@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 import torch
-from transformers import Seq2SeqTrainingArguments, Trainer, TrainingArguments
+from transformers import Seq2SeqTrainingArguments, Trainer, TrainerCallback, TrainingArguments
 
 import hpsearch
 from hpsearch.errors import ArgumentError
@@ -156,6 +156,48 @@ def test_a_live_field_on_a_used_trainer_equals_a_fresh_one(make_trainer, toys, n
     if name in TELLING:
         plain, _ = toys.train_fresh(make_trainer(folder=tmp_path / "plain"))
         assert not toys.same_weights(plain, weights)
+
+
+def test_loaders_that_were_kept_for_their_workers_are_made_anew(make_trainer, search):
+    steps = []
+
+    class Steps(TrainerCallback):
+        def on_prediction_step(self, args, state, control, **kwargs):
+            steps.append(1)
+
+    trainer = make_trainer(
+        dataloader_persistent_workers=True,
+        dataloader_num_workers=1,
+        eval_strategy="no",
+        callbacks=[Steps()],
+    )
+    trainer.evaluate()
+    assert len(steps) == 2
+    steps.clear()
+    search(trainer, {"per_device_eval_batch_size": hpsearch.Categorical([4])})
+    assert len(steps) == 4
+    trainer._eval_dataloaders.clear()  # ends its workers
+
+
+def test_another_class_of_model_gets_the_columns_it_takes(make_trainer, search, toys):
+    """A Trainer keeps the argument names of the first model that it met."""
+
+    class Weighted(toys.Net):
+        def forward(self, x, labels=None, weight=None):
+            answer = super().forward(x, labels)
+            seen.append(weight is not None)
+            return answer
+
+    def model_init(trial):
+        return toys.Net() if trial is None or trial["kind"] == "plain" else Weighted()
+
+    seen = []
+    data = [{**row, "weight": 1.0} for row in toys.make_data(8)]
+    trainer = make_trainer(model_init=model_init, train_dataset=data, eval_dataset=data)
+    trainer.train()
+    search(trainer, {"kind": hpsearch.Categorical(["weighted"])})
+    assert seen
+    assert all(seen)
 
 
 def test_every_live_field_is_tested():
@@ -366,6 +408,12 @@ def test_values_that_transformers_refuses_together_fail_their_trial(make_trainer
     )
     assert [trial.state for trial in study.trials] == ["complete", "failed"]
     assert "dataloader_prefetch_factor" in study.trials[1].error.message
+
+
+def test_a_value_that_does_not_stay_is_refused(make_trainer, search):
+    """On the CPU transformers turns this one off again."""
+    with pytest.raises(ArgumentError, match="'dataloader_pin_memory' was set to True, and.*False"):
+        search(make_trainer(), {"dataloader_pin_memory": hpsearch.Categorical([True])})
 
 
 def test_what_was_put_on_the_arguments_by_hand_stays():

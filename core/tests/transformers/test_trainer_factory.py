@@ -103,6 +103,27 @@ def test_a_model_built_by_the_factory_is_the_same_in_every_replay(make_trainer, 
     assert study.trials[2].attrs["training_seed"] == study.trials[2]["seed"]
 
 
+def test_a_trials_seed_also_trains_a_model_that_the_factory_built(make_trainer, toys):
+    """With a model and no model_init, `Trainer.train` sets no seed."""
+
+    def factory(trial):
+        model = toys.Net()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(0.1)
+        return make_trainer(model=model)
+
+    study = hpsearch.search(
+        TrainerObjective(trainer_factory=factory),
+        {"seed": hpsearch.Categorical([1, 2])},
+        backend="grid",
+        n_trials=2,
+        progress=False,
+    )
+    first, second = study.trials
+    assert first.objectives != second.objectives
+
+
 def test_the_best_model_comes_back_through_the_factory(make_trainer, search):
     def factory(trial):
         return make_trainer(learning_rate=trial["learning_rate"])

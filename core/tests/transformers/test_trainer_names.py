@@ -44,9 +44,17 @@ def test_a_name_that_nobody_could_read_is_an_error_before_the_first_trial(make_t
 
 
 def test_a_name_that_model_init_did_not_read_ends_the_search(make_trainer, search, toys):
-    ignores = lambda trial: toys.Net(8)  # noqa: E731
+    built = []
+
+    def ignores(trial):
+        built.append(trial)
+        return toys.Net(8)
+
+    trainer = make_trainer(model_init=ignores)
+    built.clear()
     with pytest.raises(ArgumentError, match=r"'width' is searched and changes nothing.*model_init"):
-        search(make_trainer(model_init=ignores), WIDTH, n_trials=5, max_failures=99)
+        search(trainer, WIDTH, n_trials=5, max_failures=99)
+    assert len(built) == 1  # whatever the failure policy is
 
 
 def test_the_nearest_field_is_named_for_a_name_that_nobody_read(make_trainer, search, toys):

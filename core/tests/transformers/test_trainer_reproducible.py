@@ -126,7 +126,7 @@ def test_refit_builds_the_model_from_the_trials_parameters(make_trainer, search,
         return toys.Net(8 if trial is None else trial.suggest_int("width", 3, 5))
 
     trainer = make_trainer(model_init=model_init)
-    best = search(trainer, None if False else (lambda trial: {}), n_trials=2)
+    best = search(trainer, lambda trial: {}, n_trials=2)
     refit(trainer, best)
     assert trainer.model.inner.out_features == best.hyperparameters["width"]
     assert trainer.evaluate()["eval_loss"] == best.objective

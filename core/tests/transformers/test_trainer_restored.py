@@ -7,11 +7,14 @@ import pytest
 import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, TrainerCallback
+from transformers.trainer_callback import ExportableState
 
 import hpsearch
 from hpsearch.errors import SearchFailedError
+from hpsearch.transformers import TrainerObjective
 from hpsearch.transformers.pristine import quick_collections
 
+LR = {"learning_rate": hpsearch.Float(1e-3, 0.1, log=True)}
 SPACE = {
     "learning_rate": hpsearch.Float(1e-3, 0.1, log=True),
     "per_device_train_batch_size": hpsearch.Categorical([2, 4]),
@@ -89,8 +92,6 @@ def test_callbacks_of_trials_are_gone_and_those_given_are_the_same(make_trainer,
 
 def test_patience_does_not_carry_over_from_trial_to_trial(make_trainer):
     """huggingface/setfit#502: the counter of the trial before stops the next at its first step."""
-    from hpsearch.transformers import TrainerObjective
-
     trainer = make_trainer(
         num_train_epochs=5,
         save_strategy="epoch",
@@ -110,18 +111,28 @@ def test_patience_does_not_carry_over_from_trial_to_trial(make_trainer):
     assert [len(trial.intermediate) for trial in study.trials] == [3, 3, 3]
 
 
-def test_patience_that_an_earlier_training_used_up_is_back(make_trainer, search):
-    trainer = make_trainer(
-        num_train_epochs=5,
-        save_strategy="epoch",
-        load_best_model_at_end=True,
-        greater_is_better=True,
-        metric_for_best_model="loss",
-        callbacks=[EarlyStoppingCallback(2)],
-    )
+class Budget(TrainerCallback, ExportableState):
+    """Stops for good after some evaluations; transformers exports and restores its count."""
+
+    def __init__(self, evaluations=3):
+        self.evaluations = evaluations
+        self.spent = 0
+
+    def on_evaluate(self, args, state, control, **kwargs):
+        self.spent += 1
+        control.should_training_stop = self.spent >= self.evaluations
+
+    def state(self):
+        return {"args": {"evaluations": self.evaluations}, "attributes": {"spent": self.spent}}
+
+
+def test_what_an_earlier_training_counted_up_is_forgotten_for_the_trials(make_trainer, search):
+    budget = Budget()
+    trainer = make_trainer(num_train_epochs=5, callbacks=[budget])
     trainer.train()
-    best = search(trainer, {"learning_rate": hpsearch.Categorical([1e-2])})
+    best = search(trainer, LR, n_trials=2)
     assert len(best.trial.intermediate) == 3
+    assert budget.spent == 3  # and comes back as it was given
 
 
 def test_a_callback_goes_on_collecting_into_its_users_list(make_trainer, search, toys):
@@ -184,13 +195,48 @@ def test_memory_is_released_after_a_trial_that_raised(make_trainer, search, trac
 
 
 def test_memory_is_released_after_a_pruned_trial(make_trainer, search, tracked):
-    class PruneAll:
-        @hpsearch.hookimpl
-        def hpsearch_report(self, study, trial, step, values):
-            return trial.number < 2
-
-    search(make_trainer(model_init=lambda: Tracked()), SPACE, n_trials=3, plugins=[PruneAll()])
+    prune_all(make_trainer(model_init=lambda: Tracked()))
     assert living(tracked) == 1
+
+
+class PruneAll:
+    @hpsearch.hookimpl
+    def hpsearch_report(self, study, trial, step, values):
+        return True
+
+
+def prune_all(trainer):
+    hpsearch.search(
+        TrainerObjective(trainer), LR, backend="random", plugins=[PruneAll()], progress=False
+    )
+
+
+def test_noise_on_the_embeddings_goes_with_a_pruned_trial(make_trainer, tiny_bert):
+    trainer = tiny_bert(make_trainer, neftune_noise_alpha=5.0)
+    prune_all(trainer)
+    assert not trainer.model.get_input_embeddings()._forward_hooks
+
+
+def test_memory_is_measured_after_a_pruned_trial_as_before(make_trainer):
+    trainer = make_trainer(skip_memory_metrics=False)
+    prune_all(trainer)
+    assert "eval_mem_cpu_alloc_delta" in trainer.evaluate()
+
+
+def test_a_search_makes_collections_quick(make_trainer, search):
+    frozen = []
+
+    def objective(metrics):
+        frozen.append(gc.get_freeze_count())
+        return metrics["eval_loss"]
+
+    gc.unfreeze()
+    try:
+        search(make_trainer(), LR, compute_objective=objective)
+        assert min(frozen) > 0
+        assert gc.get_freeze_count() == 0
+    finally:
+        gc.freeze()
 
 
 def test_quick_collections_set_the_rest_of_the_process_aside_and_bring_it_back():

@@ -136,6 +136,25 @@ def test_each_evaluation_is_reported_at_its_step(make_trainer, search):
     assert best.trial.intermediate[9] == (best.objective,)
 
 
+def test_a_training_that_begins_anew_reports_each_step_once(make_trainer, search):
+    """auto_find_batch_size starts again with smaller batches when memory runs out."""
+    steps = []
+
+    class RunsOut(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            steps.append(state.global_step)
+            if steps == [1, 2, 3]:
+                raise RuntimeError("CUDA out of memory.")
+
+    trainer = make_trainer(
+        auto_find_batch_size=True, eval_strategy="steps", eval_steps=2, callbacks=[RunsOut()]
+    )
+    best = search(trainer, LR)
+    assert steps[:5] == [1, 2, 3, 1, 2]
+    assert list(best.trial.intermediate) == list(range(2, steps[-1] + 1, 2))
+    assert best.objective == best.trial.attrs["metrics"]["eval_loss"]
+
+
 def test_several_evaluation_sets_are_one_evaluation(make_trainer, search, toys):
     """`on_evaluate` fires for each set; the objective gets the metrics of all of them."""
     sets = {"one": toys.make_data(8, seed=3), "two": toys.make_data(8, seed=4)}

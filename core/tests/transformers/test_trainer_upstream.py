@@ -1,5 +1,6 @@
 """Calls written for ``Trainer.hyperparameter_search`` run unchanged."""
 
+import dataclasses
 import inspect
 
 import pytest
@@ -7,7 +8,7 @@ from transformers import Trainer
 from transformers.trainer_utils import HPSearchBackend
 
 import hpsearch
-from hpsearch.errors import ArgumentError, BackendNotFoundError, OptionError
+from hpsearch.errors import ArgumentError, BackendNotFoundError, CapabilityError, OptionError
 from hpsearch.transformers import DEFAULT_SPACE, disable, enable, hyperparameter_search
 from hpsearch.transformers.upstream import backend_name, translated
 
@@ -90,6 +91,15 @@ def test_optunas_words_stay_where_the_storage_is_optunas():
         "name": "mine",
         "resume": True,
     }
+
+
+def test_a_baseline_needs_a_backend_that_takes_trials_of_others(make_trainer, search, monkeypatch):
+    from hpsearch.backends.random import RandomBackend
+
+    without = dataclasses.replace(RandomBackend.capabilities, replay=False)
+    monkeypatch.setattr(RandomBackend, "capabilities", without)
+    with pytest.raises(CapabilityError, match="'replay'.*baseline=True"):
+        search(make_trainer(), {"seed": hpsearch.Int(1, 50)}, baseline=True)
 
 
 def test_threads_are_answered_with_workers(make_trainer, search):

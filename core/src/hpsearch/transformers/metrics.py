@@ -84,13 +84,19 @@ class Objective:
         self.directions: tuple[str, ...] = ("minimize",)
         self._warned = False
 
-    def announce(self, directions: Sequence[str], has_metrics: bool) -> None:
+    def announce(self, directions: Sequence[str], has_metrics: bool | None) -> None:
         """Take the study's directions and say, before the first trial, what is optimised.
+
+        Args:
+            directions: One for each objective.
+            has_metrics: Whether the Trainer has ``compute_metrics``; None if only each trial's
+                Trainer will show.
 
         Raises:
             ArgumentError: The best of several objectives is asked for.
         """
         self.directions = tuple(directions)
+        self._warned = False
         if self.taken_from == "best" and len(directions) > 1:
             raise ArgumentError(
                 f"objective_from='best' needs one direction, and there are {len(directions)}; "
@@ -100,6 +106,8 @@ class Objective:
             what = getattr(self.compute, "__qualname__", repr(self.compute))
         elif has_metrics:
             what = "the sum of what compute_metrics returns"
+        elif has_metrics is None:
+            what = "eval_loss, or the sum of what compute_metrics returns"
         else:
             what = "eval_loss"
             if directions[0] == "maximize":

@@ -48,6 +48,8 @@ class TrainerObjective:
         objective_from: Which evaluation of the trial counts: the ``"last"`` or the ``"best"``.
         checkpoint: Whether the evaluation that counts leaves a checkpoint in any case.
         baseline: Try the parameters that the Trainer came with as well.
+        space_function: The define-by-run function that is searched, where there is one. What it
+            suggests without returning it is then its own affair, and only what it returns is set.
 
     Raises:
         ArgumentError: Both or neither of a Trainer and a factory are given, the Trainer cannot be
@@ -92,6 +94,8 @@ class TrainerObjective:
             ArgumentError: A name is misspelt, cannot be searched here, or would be read by nobody;
                 or a parameter has values that its field cannot take.
         """
+        self.refusal = None
+        self._consumed.clear()
         trainer = self._trainer
         names = study.parameter_names or ()
         parameters = study.space.parameters if study.space is not None else {}
@@ -102,7 +106,7 @@ class TrainerObjective:
                 self._check_name(trainer, name)
                 if name in arguments.field_names(trainer.args) and name in parameters:
                     check_distribution(trainer.args, name, parameters[name])
-        has_metrics = trainer is None or trainer.compute_metrics is not None
+        has_metrics = None if trainer is None else trainer.compute_metrics is not None
         self._objective.announce(study.directions, has_metrics)
         self._names = {
             trial.attrs["run_name"]: trial.number
@@ -169,7 +173,7 @@ class TrainerObjective:
     def _values_for_arguments(self, trainer: Trainer, view: ReadTrial) -> dict[str, Any]:
         """Return what is set on the arguments: every field that the factory has not read."""
         values = {}
-        for name in self._returned(view.trial) - view.read:
+        for name in sorted(self._returned(view.trial) - view.read):
             if name in arguments.field_names(trainer.args):
                 arguments.check_live(type(trainer), trainer.args, name)
                 values[name] = typed(trainer.args, name, view.trial[name])
@@ -261,12 +265,13 @@ def _check_replay(study: Study) -> None:
 
 
 def _baseline(args: TrainingArguments, study: Study) -> Mapping[str, Any]:
+    known = arguments.field_names(args)
     if study.space is None:
         names = study.parameter_names or ()
-        return {name: _plain(getattr(args, name)) for name in names if hasattr(args, name)}
+        return {name: _plain(getattr(args, name)) for name in names if name in known}
     params: dict[str, Any] = {}
     for name, distribution in study.space.active(params):
-        if not hasattr(args, name):
+        if name not in known:
             raise ArgumentError(
                 f"baseline=True tries what the Trainer's arguments have, and {name!r} is not "
                 "among them; give enqueue=[{...}] with every parameter"

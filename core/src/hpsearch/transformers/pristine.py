@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from transformers import Trainer, TrainerControl
+from transformers import Trainer
 from transformers.trainer_callback import ExportableState
 
 from hpsearch.transformers import compat
@@ -50,10 +50,9 @@ class Pristine:
 def start_afresh(trainer: Trainer) -> None:
     """Give a Trainer that may have trained before the state that ``__init__`` gives it.
 
-    A callback that can export its state is set back to how it was constructed, so that the
-    patience that an earlier training used up does not stop this one.
+    A callback that can export its state is set back to how it was constructed, so that what an
+    earlier training counted up does not stop this one.
     """
-    trainer.control = TrainerControl()
     for callback in trainer.callback_handler.callbacks:
         if isinstance(callback, ExportableState):
             vars(callback).update(vars(type(callback)(**callback.state()["args"])))

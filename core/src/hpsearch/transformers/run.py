@@ -109,14 +109,16 @@ class TrialRun:
         )
 
     def _checkpoint(self) -> str | None:
-        """Return the checkpoint of the evaluation that counts, else the best one that is left."""
+        """Return the checkpoint of the evaluation that counts, else the last one that is left.
+
+        With ``load_best_model_at_end`` and a limit of one, that is the best one.
+        """
         left = self._left()
-        if self.counting is not None and self.counting.step in left:
-            return str(self._folder(self.counting.step).absolute())
-        best = self.trainer.state.best_model_checkpoint
-        if best is not None:
-            return str(Path(best).absolute())
-        return str(self._folder(left[-1]).absolute()) if left else None
+        if not left:
+            return None
+        counts = self.counting is not None and self.counting.step in left
+        step = self.counting.step if self.counting is not None and counts else left[-1]
+        return str(self._folder(step).absolute())
 
     def _left(self) -> list[int]:
         return [step for step in dict.fromkeys(self._saved) if self._folder(step).exists()]

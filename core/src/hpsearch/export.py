@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import HpsearchError
 from hpsearch.text import cell_width, columns, shown
-from hpsearch.trial import Trial, TrialState
+from hpsearch.trial import Trial
 
 if TYPE_CHECKING:
     import pandas
@@ -71,10 +71,13 @@ def table_lines(study: Study, width: int | None = None) -> Iterator[tuple[str, T
 
 
 def best_trials(study: Study) -> list[Trial]:
-    """Return the trial of the best run, those of the Pareto front, or none if none is complete."""
-    if not any(trial.state is TrialState.COMPLETE for trial in study.trials):
+    """Return the trial of the best run, those of the Pareto front, or none if there is none."""
+    try:
+        runs = study.best_runs
+    except HpsearchError:
         return []
-    return [run.trial for run in study.best_runs]
+    by_id = {trial.id: trial for trial in study.trials}
+    return [by_id[run.run_id] for run in runs]
 
 
 def failure_kinds(study: Study) -> list[list[Trial]]:

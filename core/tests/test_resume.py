@@ -6,6 +6,8 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -370,6 +372,22 @@ def test_a_space_written_in_another_way_is_the_same_space(path):
     search(value, path, {"x": Float(0, 1), "n": Int(1, 3)}, n_trials=2)
     study = search(value, path, {"n": Int(1, 3), "x": Float(0.0, 1.0)}, n_trials=4)
     assert study.counts()["complete"] == 4
+
+
+def test_a_condition_given_as_a_set_is_the_same_in_every_process():
+    program = "import hpsearch; print(hpsearch.when(opt=set('abcdef')))"
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        ).stdout
+        for seed in range(3)
+    }
+    assert len(printed) == 1
 
 
 def test_resume_without_a_storage_is_refused():

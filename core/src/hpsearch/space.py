@@ -51,11 +51,14 @@ def when(**parents: Any) -> Condition:
     """
     if not parents:
         raise SpaceError("when() names no parameter; write when(optimizer='sgd')")
-    case = tuple(
-        (parent, tuple(values) if isinstance(values, list | tuple | set | range) else (values,))
-        for parent, values in sorted(parents.items())
-    )
+    case = tuple((parent, _values(given)) for parent, given in sorted(parents.items()))
     return Condition((case,))
+
+
+def _values(given: Any) -> tuple[Choice, ...]:
+    if isinstance(given, set | frozenset):  # whose own order differs from run to run
+        return tuple(sorted(given, key=repr))
+    return tuple(given) if isinstance(given, list | tuple | range) else (given,)
 
 
 class Space:

@@ -91,6 +91,9 @@ def from_optuna_trial(frozen: optuna.trial.FrozenTrial, study: Study) -> Trial:
 
 def is_feasible(frozen: optuna.trial.FrozenTrial) -> bool:
     """Whether a trial keeps the constraints that the sampler or the objective set, if any."""
+    kept = frozen.system_attrs
+    if not kept:
+        return True  # Most trials; the property below costs more than all else here.
     if hasattr(frozen, "constraints"):
         return all(value <= 0 for value in frozen.constraints.values())
-    return all(value <= 0 for value in frozen.system_attrs.get("constraints") or ())
+    return all(value <= 0 for value in kept.get("constraints") or ())

@@ -85,18 +85,31 @@ def test_a_journal_gives_optuna_every_trial_as_it_was_told(space, tmp_path):
         assert abs((end - native.datetime_complete).total_seconds()) < 1
 
 
-@pytest.mark.parametrize(
-    "sampler", [None, lambda: optuna.samplers.RandomSampler(seed=1)], ids=["default", "given"]
-)
-def test_nothing_is_drawn_twice(sampler, tmp_path):
-    options = {"storage": tmp_path / "study.db", "objective": lambda trial: trial["x"]}
-    space = {"x": Float(0, 1)}
-    seen = []
+SAMPLERS = {
+    "default": lambda: None,
+    "random": lambda: optuna.samplers.RandomSampler(seed=1),
+    "tpe": lambda: optuna.samplers.TPESampler(seed=1),
+    "cma-es": lambda: optuna.samplers.CmaEsSampler(seed=1),
+    # Its first generation is drawn; children may well repeat their parents.
+    "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=1, population_size=50),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_nothing_is_drawn_twice(name, tmp_path):
+    if name == "cma-es":
+        pytest.importorskip("cmaes")
+    space = {"x": Float(0, 1), "y": Float(0, 1)}
+    options = {"space": space, "storage": tmp_path / "study.db"}
     for total in (6, 12, 18):
-        given = sampler and sampler()
-        study = search(space=space, n_trials=total, resume=total > 6, sampler=given, **options)
-        seen.append(len(study.trials))
-    assert seen == [6, 12, 18]
+        study = search(
+            lambda trial: trial["x"] + trial["y"],
+            n_trials=total,
+            resume=total > 6,
+            sampler=SAMPLERS[name](),
+            **options,
+        )
+        assert len(study.trials) == total
     assert len(set(points(study.trials))) == 18
 
 

@@ -10,7 +10,7 @@ from hpsearch.testing import BackendConformance
 from hpsearch.testing.broken import BROKEN, install
 from hpsearch.testing.distributions import fake_distribution, importable
 
-SOUND = ["Sound", "Bare", "Prunes", "OwnsLoop"]
+SOUND = ["Sound", "Bare", "Prunes", "OwnsLoop", "Chooses"]
 TESTS = {name for name in dir(BackendConformance) if name.startswith("test_")}
 
 

@@ -117,3 +117,19 @@ class OwnsLoop(Sound):
     def channel(self, study: Study, trial: Trial) -> Channel:
         """Return how a trial talks to its study."""
         return study.history.channel(trial)
+
+
+class Chooses(OwnsLoop):
+    """Runs the trials itself, with parameters and names of its own choice."""
+
+    capabilities = replace(OwnsLoop.capabilities, define_by_run=False, replay=False)
+
+    @hookimpl
+    def hpsearch_run(self, study: Study, evaluate: Evaluate) -> bool:
+        assert study.space is not None  # It does not declare define_by_run.
+        while study.history.may_start():
+            number = len(study.trials)
+            params = study.space.sample(random.Random(derive_seed(study.seed, number)))
+            trial = study.history.begin(params, id=f"run-{number}")
+            study.history.tell(trial, self.run(study, trial, evaluate))
+        return True

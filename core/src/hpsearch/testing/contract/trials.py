@@ -226,9 +226,11 @@ class ContinuationContract(Contract):
         """Trials run wherever the executor takes them.
 
         What a trial needs to start there crosses as JSON, and its reports and suggestions come
-        back the same way.
+        back the same way. A backend that owns the loop refuses executor= with a CapabilityError.
         """
-        self.skip_loop_owner()
+        if self.capabilities.owns_loop:
+            self.refused(CapabilityError, reports, self.space, executor=OtherProcess())
+            return
         study = self.search(reports, self.space, n_trials=4, executor=OtherProcess())
         for trial in study.trials:
             self.expect(

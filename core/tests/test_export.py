@@ -150,7 +150,7 @@ def test_the_table_fits_the_width_and_shows_every_parameter(study, width):
 
 
 def test_a_long_name_is_broken_where_its_words_meet_to_make_the_table_fit(study):
-    header = [line.split() for line in table(study, 80).split("-----")[0].splitlines()]
+    header = [line.split() for line in table(study, 80).split("─────")[0].splitlines()]
     parts = ["per_", "device_", "train_", "batch_", "size"]
     assert all(part in line for part, line in zip(parts, header, strict=True))
     assert "objective" in header[-1]

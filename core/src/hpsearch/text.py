@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection, Sequence
+from io import StringIO
 
-GAP = "  "
-"""What stands between two columns."""
+_ANY_WIDTH = 100_000
+"""Wider than any table: whoever prints it decides what to do about its width."""
 
 
 def shown(value: object, digits: int = 4) -> str:
@@ -33,40 +33,33 @@ def columns(
         left: The names of the columns that are aligned left; the others are aligned right.
         wrap: Break names wider than this, where their words meet; None leaves them whole.
     """
-    names = [[name] if wrap is None else _broken(name, wrap) for name in header]
-    widths = [
-        max([cell_width(cell) for cell in cells] + [cell_width(part) for part in parts])
-        for parts, *cells in zip(names, *rows, strict=True)
-    ]
-    lefts = [name in left for name in header]
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-    def line(cells: Sequence[str]) -> str:
-        padded = (
-            _padded(cell, width, left=is_left)
-            for cell, width, is_left in zip(cells, widths, lefts, strict=True)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for name in header:
+        parts = [name] if wrap is None else _broken(name, wrap)
+        table.add_column(
+            Text("\n".join(parts)),
+            justify="left" if name in left else "right",
+            no_wrap=True,
+            vertical="bottom",
         )
-        return GAP.join(padded).rstrip()
-
-    height = max(map(len, names), default=0)
-    stacked = [[""] * (height - len(parts)) + parts for parts in names]
-    head = [line(cells) for cells in zip(*stacked, strict=True)]
-    rule = GAP.join("-" * width for width in widths)
-    return [*head, rule, *map(line, rows)]
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console(file=StringIO(), width=_ANY_WIDTH, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    return [line.rstrip() for line in captured.get().splitlines()]
 
 
 def cell_width(text: str) -> int:
     """Return how many cells of a terminal the text takes."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
-        for c in text
-    )
+    from rich.cells import cell_len
 
-
-def _padded(text: str, width: int, *, left: bool) -> str:
-    space = " " * (width - cell_width(text))
-    return text + space if left else space + text
+    return cell_len(text)
 
 
 def _broken(name: str, wrap: int) -> list[str]:

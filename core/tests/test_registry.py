@@ -228,9 +228,23 @@ def test_a_best_run_that_is_no_best_run_is_refused(install, answer):
         search("example")
 
 
-def test_an_empty_list_of_best_runs_leaves_them_to_the_core(install):
+def test_an_empty_list_of_best_runs_says_that_no_trial_may_be_best(install):
     install(GOOD + "\n    @hookimpl\n    def hpsearch_best(self, study): return []\n")
-    assert search("example").best.objective == 0.5
+    study = search("example")
+    with pytest.raises(hpsearch.HpsearchError, match="has no best run among 2 trials"):
+        _ = study.best
+
+
+def test_a_best_run_that_a_backend_makes_itself_has_its_trial(install):
+    install(
+        GOOD
+        + "\n    @hookimpl\n    def hpsearch_best(self, study):\n"
+        + "        from hpsearch import BestRun\n"
+        + "        return [BestRun('1', 0.5, {'x': 0.5}, 'native')]\n"
+    )
+    study = search("example")
+    assert study.best.trial is study.trials[1]
+    assert study.best.checkpoint is None
 
 
 PROGRAM = """

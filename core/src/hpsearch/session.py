@@ -116,13 +116,14 @@ def _best(study: Study, hooks: Hooks, plugin: Plugin) -> list[BestRun] | None:
         raise BackendError(
             f"{plugin} answered {best!r} in hpsearch_best, expected a list of BestRun or None"
         )
-    known = {trial.id for trial in study.trials}
+    trials = {trial.id: trial for trial in study.trials}
     for run in best:
-        if run.run_id not in known:
+        if run.run_id not in trials:
             raise BackendError(
                 f"{plugin} names run {run.run_id!r} as best in hpsearch_best, and the history has "
                 "no such trial"
             )
+        run.trial = trials[run.run_id]
     return best
 
 

@@ -38,7 +38,7 @@ def columns(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     for name in header:
         parts = [name] if wrap is None else _broken(name, wrap)
         table.add_column(

@@ -47,7 +47,12 @@ def main() -> None:
     assert not [name for name in ABSENT if find_spec(name)]
 
     arguments = TrainingArguments(
-        "runs", num_train_epochs=2, eval_strategy="epoch", report_to=[], use_cpu=True
+        "runs",
+        num_train_epochs=2,
+        eval_strategy="epoch",
+        report_to=[],
+        use_cpu=True,
+        disable_tqdm=True,
     )
     data = FirstToken()
     trainer = Trainer(model_init=model_init, args=arguments, train_dataset=data, eval_dataset=data)

@@ -67,7 +67,9 @@ def test_max_failures_also_speaks_for_the_first_trial():
 def test_an_infinite_max_failures_never_ends_the_search():
     study = run(failing_at(*range(12)), max_failures=math.inf)
     assert states(study) == "f" * 12
-    with pytest.raises(hpsearch.HpsearchError, match=r"no complete trial among 12 trials \(0 pruned, 12"):
+    with pytest.raises(
+        hpsearch.HpsearchError, match=r"no complete trial among 12 trials \(0 pruned, 12"
+    ):
         _ = study.best
 
 

@@ -144,7 +144,7 @@ def test_a_callback_goes_on_collecting_into_its_users_list(make_trainer, search,
 class Tracked(nn.Module):
     """Leaves a weak reference to each of its kind."""
 
-    alive: list[weakref.ref] = []
+    alive: list[weakref.ref[nn.Module]] = []
 
     def __init__(self):
         super().__init__()

@@ -327,3 +327,35 @@ WRONG = [
 def test_a_wrong_option_is_refused_before_any_search(make, options, message):
     with pytest.raises(ArgumentError, match=message):
         make(**options)
+
+
+@pytest.mark.parametrize("pruner", [MedianPruner, SuccessiveHalvingPruner])
+def test_by_report_two_trials_compare_whatever_steps_they_report_at(pruner):
+    def objective(trial, scale):
+        for epoch in range(1, 9):
+            trial.report(trial["x"] + 1 / epoch, epoch * scale(trial))
+            if trial.should_prune():
+                raise hpsearch.TrialPruned
+        return trial["x"]
+
+    def states(scale, **options):
+        study = hpsearch.search(
+            lambda trial: objective(trial, scale),
+            SPACE,
+            backend="random",
+            pruner=pruner(**options),
+            n_trials=30,
+            seed=1,
+            progress=False,
+        )
+        return [(trial.state, len(trial.intermediate)) for trial in study.trials]
+
+    epochs = states(lambda trial: 1)
+    assert {state for state, _ in epochs} == {"complete", "pruned"}
+    assert states(lambda trial: 10 ** (trial.number % 3), by_report=True) == epochs
+    assert states(lambda trial: 10 ** (trial.number % 3)) != epochs
+
+
+def test_by_report_is_a_flag():
+    with pytest.raises(ArgumentError, match="by_report is 1, expected True or False"):
+        MedianPruner(by_report=1)

@@ -122,20 +122,6 @@ def make_trainer(folder: str | Path, epochs: int = 8) -> Trainer:
     return trainer
 
 
-class MedianByEpoch(MedianPruner):
-    """The median rule, from epoch to epoch.
-
-    The Trainer reports at its global step, and an epoch has more steps in smaller batches. Here
-    each epoch is one report, so trials are compared at the number of their reports.
-    """
-
-    def should_prune(self, trial: hpsearch.Trial, step: int, cost: float) -> bool:
-        return super().should_prune(trial, len(trial.intermediate), cost)
-
-    def costs(self, trial: hpsearch.Trial) -> list[tuple[int, float]]:
-        return [(epoch, cost) for epoch, (_, cost) in enumerate(super().costs(trial), start=1)]
-
-
 def main(*, trials: int, epochs: int, backend: str, seed: int, output: Path) -> None:
     """Search, show what was found, and test the best model on images it has never met."""
     torch.set_num_threads(1)  # the model is so small that several would only wait for each other
@@ -160,7 +146,8 @@ def main(*, trials: int, epochs: int, backend: str, seed: int, output: Path) -> 
         n_trials=trials,
         backend=backend,
         seed=seed,
-        pruner=MedianByEpoch(n_startup_trials=3, n_warmup_steps=3),
+        # Each epoch is one report; in smaller batches it has more of the Trainer's steps.
+        pruner=MedianPruner(n_startup_trials=3, n_warmup_steps=3, by_report=True),
         keep_checkpoints=1,
         storage=journal,
         name=name,

@@ -28,7 +28,13 @@ class Pruner(ABC):
     those of earlier runs too. What it gathers belongs in :meth:`start`, so that one pruner can
     serve one search after another. Everything is compared as a *cost*: the reported value, with
     its sign turned where the study maximizes. Lower is better, and NaN is no value.
+
+    Attributes:
+        by_report: Count a trial's reports, from 1, where the steps of two trials do not compare: a
+            Trainer reports at global steps, and an epoch has more of them in smaller batches.
     """
+
+    by_report: bool = False
 
     def start(self) -> None:  # noqa: B027 - a pruner may have nothing to forget
         """Forget everything. Called when a search opens."""
@@ -41,9 +47,11 @@ class Pruner(ABC):
         """Take note of a trial that ended: complete, pruned or failed."""
 
     def costs(self, trial: Trial) -> list[tuple[int, float]]:
-        """Return what a trial reported: step and cost, by step."""
+        """Return what a trial reported: step (or the count of reports) and cost, in order."""
+        reported = sorted(trial.intermediate.items())
         return [
-            (step, self._sign * values[0]) for step, values in sorted(trial.intermediate.items())
+            (count if self.by_report else step, self._sign * values[0])
+            for count, (step, values) in enumerate(reported, start=1)
         ]
 
     @hookimpl
@@ -53,7 +61,8 @@ class Pruner(ABC):
 
     @hookimpl
     def hpsearch_report(self, trial: Trial, step: int, values: tuple[float, ...]) -> bool:
-        return self.should_prune(trial, step, self._sign * values[0])
+        count = len(trial.intermediate)
+        return self.should_prune(trial, count if self.by_report else step, self._sign * values[0])
 
     @hookimpl
     def hpsearch_tell(self, trial: Trial) -> None:
@@ -76,9 +85,10 @@ class MedianPruner(Pruner):
             ``n_warmup_steps``: at the first report in each such interval. Where trials report at
             steps of their own, an interval of about one report each keeps memory small.
         n_min_trials: No trial is stopped at a step that fewer complete trials had reported by.
+        by_report: Read "report" for "step" above: the first, the second, and so on.
 
     Raises:
-        ArgumentError: An option is no whole number, or too low.
+        ArgumentError: An option has a value that it cannot have.
     """
 
     def __init__(
@@ -87,11 +97,14 @@ class MedianPruner(Pruner):
         n_warmup_steps: int = 0,
         interval_steps: int = 1,
         n_min_trials: int = 1,
+        *,
+        by_report: bool = False,
     ) -> None:
         self.n_startup_trials = _whole(self, "n_startup_trials", n_startup_trials, 0)
         self.n_warmup_steps = _whole(self, "n_warmup_steps", n_warmup_steps, 0)
         self.interval_steps = _whole(self, "interval_steps", interval_steps, 1)
         self.n_min_trials = _whole(self, "n_min_trials", n_min_trials, 1)
+        self.by_report = _flag(self, "by_report", by_report)
 
     def start(self) -> None:
         self._complete = 0
@@ -168,19 +181,26 @@ class SuccessiveHalvingPruner(Pruner):
         min_resource: The step of the first rung (``r`` in the paper), at least 1.
         reduction_factor: ``eta`` in the paper, at least 2.
         min_early_stopping_rate: How many rungs to leave out (``s`` in the paper, the bracket).
+        by_report: Read "report" for "step" above: the first, the second, and so on.
 
     Raises:
-        ArgumentError: An option is no whole number, or too low.
+        ArgumentError: An option has a value that it cannot have.
     """
 
     def __init__(
-        self, min_resource: int = 1, reduction_factor: int = 4, min_early_stopping_rate: int = 0
+        self,
+        min_resource: int = 1,
+        reduction_factor: int = 4,
+        min_early_stopping_rate: int = 0,
+        *,
+        by_report: bool = False,
     ) -> None:
         self.min_resource = _whole(self, "min_resource", min_resource, 1)
         self.reduction_factor = _whole(self, "reduction_factor", reduction_factor, 2)
         self.min_early_stopping_rate = _whole(
             self, "min_early_stopping_rate", min_early_stopping_rate, 0
         )
+        self.by_report = _flag(self, "by_report", by_report)
 
     def start(self) -> None:
         self._rungs: list[_Ranked] = []
@@ -277,5 +297,13 @@ def _whole(pruner: Pruner, option: str, value: object, least: int) -> int:
         raise ArgumentError(
             f"{type(pruner).__name__}: {option} is {value!r}, expected a whole number of at least "
             f"{least}"
+        )
+    return value
+
+
+def _flag(pruner: Pruner, option: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ArgumentError(
+            f"{type(pruner).__name__}: {option} is {value!r}, expected True or False"
         )
     return value

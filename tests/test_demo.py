@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import hpsearch
-from hpsearch.demo import MedianByEpoch
 from hpsearch.export import table
+from hpsearch.pruners import MedianPruner
 
 COMMAND = Path(sys.executable).with_name("hpsearch")
 
@@ -91,7 +91,7 @@ def test_the_demo_compares_trials_of_other_batch_sizes_at_the_same_epoch():
         backend="random",
         direction="maximize",
         n_trials=4,
-        pruner=MedianByEpoch(n_startup_trials=3, n_warmup_steps=2),
+        pruner=MedianPruner(n_startup_trials=3, n_warmup_steps=2, by_report=True),
         progress=False,
     )
     assert [trial.state for trial in study.trials] == ["complete"] * 3 + ["pruned"]

@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import subprocess
+import sys
 
 import pytest
 from transformers import Trainer
@@ -36,6 +38,14 @@ def test_enable_makes_it_every_trainers_own_and_disable_gives_it_back(make_train
     assert Trainer.hyperparameter_search is original
     disable()
     assert Trainer.hyperparameter_search is original
+
+
+def test_importing_the_package_imports_neither_torch_nor_transformers():
+    code = "import sys, hpsearch.transformers; print({'torch', 'transformers'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "set()"
 
 
 def test_it_takes_upstreams_arguments_in_upstreams_order_with_upstreams_defaults():

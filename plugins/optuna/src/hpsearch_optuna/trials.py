@@ -80,7 +80,7 @@ def from_optuna_trial(frozen: optuna.trial.FrozenTrial, study: Study) -> Trial:
     trial.ended = frozen.datetime_complete.timestamp() if frozen.datetime_complete else None
     trial.intermediate = {step: (value,) for step, value in frozen.intermediate_values.items()}
     trial.attrs = dict(frozen.user_attrs)
-    if study.space is None:
+    if study.space is None or state is TrialState.FAILED:
         trial.distributions = {n: from_optuna(item) for n, item in frozen.distributions.items()}
     if state is TrialState.COMPLETE:
         trial.objectives = tuple(frozen.values)

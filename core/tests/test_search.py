@@ -45,6 +45,7 @@ def test_a_search_returns_the_best_run_of_its_history():
     best = min(study.trials, key=square)
     assert study.best == (str(best.number), square(best), dict(best), None)
     assert study.best.trial is best
+    assert study.best.study is study
     assert study.best.checkpoint is None
     assert study.best_runs == [study.best]
 

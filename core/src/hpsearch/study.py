@@ -35,9 +35,11 @@ class BestRun(_BestRun):
         hyperparameters: What the objective got, by name.
         run_summary: The engine's own result where it has one, else None.
         trial: The :class:`~hpsearch.trial.Trial`.
+        study: The :class:`Study` that it is the best of, with every other trial.
     """
 
     trial: Trial
+    study: Study
 
     @classmethod
     def of(cls, trial: Trial, run_summary: Any = None) -> BestRun:
@@ -144,6 +146,8 @@ class Study:
                 f"({counts['pruned']} pruned, {counts['failed']} failed); study.trials has each "
                 "one's error"
             )
+        for run in runs:
+            run.study = self
         return list(runs)
 
     def counts(self) -> dict[str, int]:

@@ -291,6 +291,7 @@ def test_a_timeout_starts_no_further_trial(make_trainer):
 
 
 def test_what_is_optimised_is_said_before_the_first_trial(make_trainer, search, caplog):
-    caplog.set_level(logging.INFO, "hpsearch")
+    # At the level that shows without any setting, since nobody chose the objective.
+    caplog.set_level(logging.WARNING, "hpsearch")
     search(make_trainer(), LR, direction="minimize")
     assert "objective: eval_loss, minimize, of each trial's last evaluation" in caplog.text

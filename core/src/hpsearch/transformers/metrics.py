@@ -116,7 +116,9 @@ class Objective:
                     "no compute_metrics: the search looks for the largest loss",
                     stacklevel=2,
                 )
-        logger.info(
+        # Where nobody chose it, it is said so that it is seen without any setting.
+        logger.log(
+            logging.WARNING if self.compute is None else logging.INFO,
             "objective: %s, %s, of each trial's %s evaluation",
             what,
             " and ".join(directions),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import ArgumentError, CapabilityError, OptionError
@@ -38,15 +40,16 @@ def open_study(
     from optuna.study import StudyDirection
 
     try:
-        native = optuna.create_study(
-            storage=storage,
-            sampler=options.sampler,
-            # Two pruners would stop trials that either one alone would have kept.
-            pruner=options.pruner if study.pruner is None else optuna.pruners.NopPruner(),
-            study_name=options.study_name,
-            directions=[StudyDirection[direction.upper()] for direction in study.directions],
-            load_if_exists=options.load_if_exists,
-        )
+        with _quiet() if storage is None else nullcontext():
+            native = optuna.create_study(
+                storage=storage,
+                sampler=options.sampler,
+                # Two pruners would stop trials that either one alone would have kept.
+                pruner=options.pruner if study.pruner is None else optuna.pruners.NopPruner(),
+                study_name=options.study_name,
+                directions=[StudyDirection[way.upper()] for way in study.directions],
+                load_if_exists=options.load_if_exists,
+            )
     except optuna.exceptions.DuplicatedStudyError:
         raise OptionError(
             f"Optuna's storage has a study {options.study_name!r} already; load_if_exists=True "
@@ -59,6 +62,19 @@ def open_study(
             f"{'/'.join(directions)}, and this search {'/'.join(study.directions)}"
         )
     return native
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Optuna from announcing a study in memory, under a name that nobody gave it."""
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(verbosity, optuna.logging.WARNING))
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
 
 
 def take_over(native: optuna.Study, study: Study) -> list[optuna.trial.FrozenTrial]:

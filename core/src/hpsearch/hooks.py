@@ -49,11 +49,24 @@ class _Implementation:
     argnames: tuple[str, ...]
 
 
+class _Manager(pluggy.PluginManager):
+    """Passes over what every object has, ``__init__`` and the like: two thirds of a search's start.
+
+    No hook has such a name, and pluggy looks each of them up in a dozen steps.
+    """
+
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
+        return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
+
+    def parse_hookspec_opts(self, module_or_class: Any, name: str) -> Any:
+        return None if name.startswith("__") else super().parse_hookspec_opts(module_or_class, name)
+
+
 class Hooks:
     """The plugins of one search, and the calls to them."""
 
     def __init__(self) -> None:
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager = _Manager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
         self._members: list[Member] = []
         self._walks: dict[tuple[str, Role | None], tuple[_Implementation, ...]] = {}

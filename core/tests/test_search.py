@@ -95,6 +95,15 @@ def test_several_directions_give_the_pareto_front():
             r"'minimise' is unknown. Did you mean 'minimize'",
         ),
         ({"direction": []}, ArgumentError, "direction is empty"),
+        ({"direction": None}, ArgumentError, "direction is None, expected 'minimize' or"),
+        ({"plugins": 3}, ArgumentError, "plugins is 3, expected a list"),
+        ({"enqueue": {"x": 1.0}}, ArgumentError, "enqueue is {'x': 1.0}, expected a list"),
+        ({"executor": 3}, ArgumentError, "executor is 3, expected 'inline' or an executor"),
+        ({"progress": "yes"}, ArgumentError, "progress is 'yes', expected True or False"),
+        ({"resume": 1}, ArgumentError, "resume is 1, expected True or False"),
+        ({"storage": 3}, ArgumentError, "storage is of type int, expected the path of a journal"),
+        ({"objective": 3}, ArgumentError, "objective is 3, expected a function of the trial"),
+        ({"catch": 3}, ArgumentError, "catch has 3, expected subclasses of Exception"),
         ({"n_trials": 0}, ArgumentError, "n_trials is 0, expected a whole number of at least 1"),
         ({"n_trials": 2.0}, ArgumentError, "n_trials is 2.0"),
         ({"n_trials": True}, ArgumentError, "n_trials is True"),
@@ -128,7 +137,7 @@ def test_several_directions_give_the_pareto_front():
 )
 def test_bad_input_gets_one_clear_error_before_the_first_trial(options, error, message):
     with pytest.raises(error, match=message):
-        search(refused, **options)
+        search(**{"objective": refused, **options})
 
 
 @pytest.mark.parametrize("space", [3, {"x": (0, 1)}, {}, [], {"x": Float(0, 1), "y": 3}, "x"])

@@ -10,7 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import registry, session
-from hpsearch.checks import check_capabilities, check_counts, read_directions
+from hpsearch.checks import check_capabilities, check_counts, check_kinds, read_directions
 from hpsearch.dialects import read_source
 from hpsearch.errors import ArgumentError, BackendError
 from hpsearch.evaluate import Evaluate, Objective
@@ -99,6 +99,11 @@ def search(
     cls = plugin.load()
     if backend is None:
         logger.warning("no backend was named; using %s", plugin)
+    check_kinds(
+        objective,
+        flags={"resume": resume, "progress": progress},
+        lists={"enqueue": enqueue, "plugins": plugins},
+    )
     check_counts(n_trials, timeout, seed, retries)
     source = read_source(space, define_by_run=cls.capabilities.define_by_run)
     pruner, backend_options = _read_pruner(pruner, plugin, cls, backend_options)
@@ -172,7 +177,7 @@ def _read_storage(
     if "storage" in {field.name for field in fields(cls.Options)}:
         return None, {**options, "storage": storage}
     # What is not shown here is a URL that may hold a password.
-    given = "a URL" if is_url else f"a {type(storage).__name__}"
+    given = "a URL" if is_url else f"of type {type(storage).__name__}"
     raise ArgumentError(f"storage is {given}, expected the path of a journal with {plugin}")
 
 

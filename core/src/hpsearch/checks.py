@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.distributions import Float, Int
@@ -18,12 +18,36 @@ if TYPE_CHECKING:
     from hpsearch.study import Study
 
 
+def check_kinds(
+    objective: object, flags: Mapping[str, object], lists: Mapping[str, object]
+) -> None:
+    """Raise :class:`ArgumentError` unless each argument of a search is of its kind.
+
+    Args:
+        objective: Must be callable.
+        flags: By name, what must be True, False or None.
+        lists: By name, what must be a list or the like.
+    """
+    if not callable(objective):
+        raise ArgumentError(f"objective is {objective!r}, expected a function of the trial")
+    for name, given in flags.items():
+        if given is not None and not isinstance(given, bool):
+            raise ArgumentError(f"{name} is {given!r}, expected True or False")
+    for name, given in lists.items():
+        if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+            raise ArgumentError(f"{name} is {given!r}, expected a list")
+
+
 def read_directions(direction: str | Sequence[str]) -> tuple[str, ...]:
     """Return the directions as a tuple.
 
     Raises:
         ArgumentError: One is neither ``"minimize"`` nor ``"maximize"``, or there are none.
     """
+    if not isinstance(direction, Iterable):
+        raise ArgumentError(
+            f"direction is {direction!r}, expected 'minimize' or 'maximize', or a list of them"
+        )
     directions = (direction,) if isinstance(direction, str) else tuple(direction)
     known = ("minimize", "maximize")
     for item in directions:

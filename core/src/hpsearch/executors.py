@@ -67,6 +67,8 @@ def make_executor(executor: str | Executor, n_workers: int) -> Executor:
     if isinstance(n_workers, bool) or not isinstance(n_workers, int) or n_workers < 1:
         raise ArgumentError(f"n_workers is {n_workers!r}, expected a whole number of at least 1")
     if not isinstance(executor, str):
+        if not hasattr(executor, "submit") or not hasattr(executor, "n_workers"):
+            raise ArgumentError(f"executor is {executor!r}, expected 'inline' or an executor")
         return executor
     known = {"inline": InlineExecutor}
     if executor not in known:

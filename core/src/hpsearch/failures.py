@@ -29,7 +29,9 @@ class FailurePolicy:
         catch: type[BaseException] | Iterable[type[BaseException]] = (),
         max_failures: float | None = None,
     ) -> None:
-        types = (catch,) if isinstance(catch, type) else tuple(catch)
+        if not isinstance(catch, Iterable):
+            catch = (catch,)
+        types = tuple(catch)
         for item in types:
             if not (isinstance(item, type) and issubclass(item, Exception)):
                 raise ArgumentError(f"catch has {item!r}, expected subclasses of Exception")

@@ -13,7 +13,7 @@ import hpsearch
 from benchmarks.measure import Row, in_pairs
 
 TRIALS = 300
-PAIRS = 11
+PAIRS = 21
 
 
 def rows() -> Iterator[Row]:

@@ -11,7 +11,6 @@ import pytest
 import hpsearch
 from hpsearch import Float, SearchFailedError, SearchInterrupted, TrialState, hookimpl
 from hpsearch.errors import ArgumentError, ObjectiveError
-from hpsearch.evaluate import payload_of
 
 SPACE = {"x": Float(0, 1)}
 
@@ -212,7 +211,7 @@ class InReverse:
 
     def wait(self):
         trial = self.open_trials.pop()
-        return trial, self.evaluate(payload_of(trial), self.history.channel(trial), trial.native)
+        return trial, self.evaluate.run(trial, self.history.channel(trial))
 
     def close(self):
         pass

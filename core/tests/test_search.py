@@ -311,6 +311,7 @@ def test_facts_are_kept_with_a_trial_and_must_be_json():
     study = search(objective)
     assert study.trials[1].attrs == {"folder": {"path": "run-1"}}
     assert "the fact 'model' is <object" in study.trials[2].error.message
+    assert study.trials[2].attrs == {"folder": {"path": "run-2"}}
 
 
 def test_a_trial_that_has_ended_says_so():

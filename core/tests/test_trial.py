@@ -94,7 +94,7 @@ def test_a_bad_report_is_an_error_in_the_objective(arguments, error, message):
             trial.report(*arguments)
         return 1.0
 
-    run(objective)
+    assert run(objective).trials[0].intermediate == {}
 
 
 def test_numpy_numbers_become_plain_floats():

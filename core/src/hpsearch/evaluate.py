@@ -85,13 +85,12 @@ class Evaluate:
     space_function: Callable[[Trial], Any] | None
     directions: int
 
-    def __call__(self, payload: Payload, channel: Channel, native: Any = None) -> Outcome:
-        """Run the trial to its end.
+    def __call__(self, payload: Payload, channel: Channel) -> Outcome:
+        """Run a trial to its end, wherever this is.
 
         Args:
             payload: What :func:`payload_of` returned, here or in another process.
             channel: The trial's way to its study.
-            native: The engine's own trial object, where it is at hand.
 
         Returns:
             The outcome. An ``Exception`` becomes a failed one; anything beyond, such as
@@ -103,14 +102,25 @@ class Evaluate:
             params=payload["params"],
             study_seed=payload["study_seed"],
         )
+        return self.run(trial, channel)
+
+    def run(self, trial: Trial, channel: Channel) -> Outcome:
+        """Run a trial of the history itself, in the study's own process.
+
+        Args:
+            trial: A trial that has started; it keeps the engine's own trial object, if it has one.
+            channel: Its way to its study.
+
+        Returns:
+            The outcome, as when called with a payload.
+        """
         trial._channel = channel
-        trial.native = native
         try:
             if self.space_function is not None:
                 derived = derived_values(self.space_function(trial), trial.params)
                 if derived:
-                    trial._derive(derived)
                     channel.derive(derived)
+                    trial._derive(derived)
             return Outcome(TrialState.COMPLETE, self._objectives(self.objective(trial)))
         except TrialPruned:
             return Outcome(TrialState.PRUNED)
@@ -121,7 +131,6 @@ class Evaluate:
             return Outcome.failed(error)
         finally:
             trial._channel = None
-            trial.native = None
 
     def _objectives(self, returned: Any) -> tuple[float, ...]:
         try:

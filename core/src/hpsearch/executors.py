@@ -6,7 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from hpsearch.errors import ArgumentError, listed, nearest
-from hpsearch.evaluate import Evaluate, Outcome, payload_of
+from hpsearch.evaluate import Evaluate, Outcome
 
 if TYPE_CHECKING:
     from hpsearch.history import History
@@ -51,8 +51,7 @@ class InlineExecutor(Executor):
 
     def wait(self) -> tuple[Trial, Outcome]:
         trial = self._submitted.popleft()
-        channel = self._history.channel(trial)
-        return trial, self._evaluate(payload_of(trial), channel, trial.native)
+        return trial, self._evaluate.run(trial, self._history.channel(trial))
 
     def close(self) -> None:
         self._submitted.clear()

@@ -104,6 +104,11 @@ class Space:
 
         They come in the order given, but each after its parents.
         """
+        if not self._conditions:
+            return iter(self._parameters.items())
+        return self._active_beside(params)
+
+    def _active_beside(self, params: Mapping[str, Any]) -> Iterator[tuple[str, Distribution]]:
         for name in self._order:
             condition = self._conditions.get(name)
             if condition is None or condition.holds(params):

@@ -227,9 +227,9 @@ class Trial(Mapping[str, Any]):
                 stacklevel=2,
             )
             return
-        self.intermediate[step] = values
         if self._live("report").report(step, values):
             self._prune = True
+        self.intermediate[step] = values
 
     def should_prune(self) -> bool:
         """Whether the backend or the pruner wants the trial stopped, as of the last report.
@@ -273,8 +273,8 @@ class Trial(Mapping[str, Any]):
 
     def annotate(self, name: str, value: Any) -> None:
         """Keep a JSON fact with the trial, in ``trial.attrs``, the journal and the exports."""
-        self.attrs[name] = value
         self._live("annotate").annotate(name, value)
+        self.attrs[name] = value
 
     def stop_study(self) -> None:
         """Start no more trials after those now running."""

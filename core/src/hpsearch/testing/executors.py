@@ -43,7 +43,7 @@ class SeveralOpen:
         """Run one of the submitted trials."""
         trial = self._submitted.pop(self._next)
         channel = self._history.channel(trial)
-        return trial, self._evaluate(payload_of(trial), channel, trial.native)
+        return trial, self._evaluate.run(trial, channel)
 
     def close(self) -> None:
         """Forget what was not run."""

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hpsearch.backend import Backend, Capabilities, Exhausted
 from hpsearch.errors import OptionError
-from hpsearch.evaluate import payload_of
 from hpsearch.hookspecs import hookimpl
 from hpsearch.seeds import derive_seed
 
@@ -112,7 +111,7 @@ class OwnsLoop(Sound):
 
     def run(self, study: Study, trial: Trial, evaluate: Evaluate) -> Outcome:
         """Run a trial that has started."""
-        return evaluate(payload_of(trial), self.channel(study, trial), trial.native)
+        return evaluate.run(trial, self.channel(study, trial))
 
     def channel(self, study: Study, trial: Trial) -> Channel:
         """Return how a trial talks to its study."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+import weakref
 
 import pytest
 
@@ -337,3 +339,18 @@ def test_a_search_does_not_touch_the_global_random_state():
     random.seed(5)
     search()
     assert random.random() == expected
+
+
+@pytest.mark.parametrize("backend", ["random", "optuna"])
+def test_a_study_is_freed_as_soon_as_nobody_holds_it(backend):
+    pytest.importorskip("hpsearch_optuna")
+    search(backend=backend)
+    gc.collect()
+    gc.disable()
+    try:
+        study = search(backend=backend)
+        left = [weakref.ref(study), weakref.ref(study.native or study)]
+        del study
+        assert [reference() for reference in left] == [None, None]
+    finally:
+        gc.enable()

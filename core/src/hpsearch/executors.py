@@ -55,6 +55,7 @@ class InlineExecutor(Executor):
 
     def close(self) -> None:
         self._submitted.clear()
+        del self._history, self._evaluate
 
 
 def make_executor(executor: str | Executor, n_workers: int) -> Executor:

@@ -125,6 +125,17 @@ class Hooks:
         """Return the plugins in the order in which they answer."""
         return sorted(self._members, key=lambda member: member.role)
 
+    def release(self) -> None:
+        """Let go of every plugin, for good.
+
+        pluggy's manager refers to itself, so it and all that it holds, an engine's study with its
+        trials among it, would otherwise stay until Python next looks for such circles.
+        """
+        for member in self._members:
+            self._manager.unregister(member.plugin)
+        self._members.clear()
+        self._walks.clear()
+
     def call_one(self, member: Member, hook: str, **arguments: Any) -> None:
         """Call one plugin's implementation, if it has one."""
         for implementation in self._walk(hook, None):

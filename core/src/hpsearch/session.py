@@ -91,6 +91,7 @@ def _close(study: Study, hooks: Hooks, opened: list[Member], failure: BaseExcept
             hooks.call_one(member, "hpsearch_close", study=study, error=failure)
         except Exception as error:  # noqa: BLE001 - the others still close; it is raised below
             problems.append(error)
+    hooks.release()
     study._history = None
     for problem in problems:
         if failure is None:

@@ -195,8 +195,11 @@ def test_memory_is_released_after_a_trial_that_raised(make_trainer, search, trac
 
 
 def test_memory_is_released_after_a_pruned_trial(make_trainer, search, tracked):
-    prune_all(make_trainer(model_init=lambda: Tracked()))
-    assert living(tracked) == 1
+    trainer = make_trainer(model_init=lambda: Tracked())
+    prune_all(trainer)
+    assert living(tracked) == 1  # the one that the Trainer came with
+    del trainer
+    assert living(tracked) == 0
 
 
 class PruneAll:

@@ -1,0 +1,1 @@
+"""Weights & Biases sweeps as a backend of hpsearch."""

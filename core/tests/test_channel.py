@@ -115,7 +115,7 @@ def test_a_space_function_is_called_where_the_trial_runs():
             received.append(values)
 
     evaluate = Evaluate(lambda trial: trial["batch"], lambda trial: {"batch": 2 ** trial["k"]}, 1)
-    payload = {"number": 0, "id": "0", "params": {"k": 4}, "study_seed": 0}
+    payload = {"number": 0, "id": "0", "params": {"k": 4}, "study_seed": 0, "resume_from": None}
     assert evaluate(payload, Channel()).objectives == (16.0,)
     assert received == [{"batch": 16}]
 

@@ -20,11 +20,24 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import hpsearch
-from hpsearch import Categorical, Float, Int, hookimpl, journal, study_lock
-from hpsearch.errors import ArgumentError, JournalError, StudyLockedError
-from hpsearch.evaluate import payload_of
+from hpsearch import (
+    Categorical,
+    Float,
+    Int,
+    Space,
+    Study,
+    TrialState,
+    hookimpl,
+    journal,
+    study_lock,
+)
+from hpsearch.errors import ArgumentError, BackendError, JournalError, StudyLockedError
+from hpsearch.evaluate import Outcome, payload_of
 from hpsearch.executors import Executor
-from hpsearch.journal import Durable, load, names
+from hpsearch.failures import FailurePolicy
+from hpsearch.history import History
+from hpsearch.hooks import Hooks, Role
+from hpsearch.journal import Durable, Journal, load, names
 from hpsearch.journal_file import SCHEMA_VERSION, decode, encode
 
 SPACE = {"x": Float(0, 1), "n": Int(1, 5), "c": Categorical(["a", None, 1, 2.5, False])}
@@ -537,3 +550,22 @@ for round in range(10):
     assert len(names(path)) == 40
     for name in names(path):
         assert load(path, name).counts()["complete"] == 10
+
+
+def test_parameters_that_an_engine_changed_are_kept_with_what_they_were(tmp_path):
+    study = Study("study", ["minimize"], space=Space({"x": Float(0, 1)}), seed=1)
+    hooks = Hooks()
+    hooks.register(Journal(tmp_path / "study.db", resume=False, seed_given=True), Role.JOURNAL, "j")
+    history = study._history = History(study, hooks, FailurePolicy(), "a backend")
+    hooks.each("hpsearch_open", study=study)
+    trial = history.begin({"x": 0.25}, id="a1")
+    history.report(trial, 3, (1.0,))
+    history.change(trial, {"x": 0.5})
+    history.change(trial, {"x": 0.5})
+    with pytest.raises(BackendError, match="not in the space"):
+        history.change(trial, {"x": 7.0})
+    history.tell(trial, Outcome(TrialState.COMPLETE, (2.0,)))
+    hooks.each("hpsearch_close", study=study, error=None)
+    (kept,) = load(tmp_path / "study.db").trials
+    assert kept.params == {"x": 0.5}
+    assert kept.attrs == {"changed_params": [{"params": {"x": 0.25}, "step": 3}]}

@@ -122,7 +122,7 @@ def test_several_directions_give_the_pareto_front():
         ({"pruner": "medain"}, ArgumentError, "medain.*Did you mean 'median'"),
         ({"pruner": object()}, ArgumentError, "expected 'median', 'asha' or an hpsearch pruner"),
         ({"backend": "rnadom"}, BackendNotFoundError, "'rnadom'. Did you mean 'random'"),
-        ({"backend": "sigopt"}, BackendNotFoundError, "pip install hpsearch-sigopt"),
+        ({"backend": "nosuch"}, BackendNotFoundError, "pip install hpsearch-sigopt"),
         ({"backend": 3}, BackendNotFoundError, "backend is 3, expected a name"),
         ({"ntrials": 3}, OptionError, "no option 'ntrials'. Did you mean 'n_trials'"),
         ({"backend": "grid", "shufle": 1}, OptionError, "Did you mean 'shuffle'.*'shuffle'"),

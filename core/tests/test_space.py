@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch import Categorical, Float, Int, Space, when
+from hpsearch import Categorical, Float, Int, Native, Space, when
 from hpsearch.errors import SpaceError
 
 BAD = {
@@ -243,3 +243,49 @@ def test_spaces_are_equal_when_they_mean_the_same():
     assert Space({"x": Float(0, 1)}) == Space({"x": Float(0.0, 1.0)})
     assert Space({"x": Float(0, 1)}) != Space({"x": Float(0, 1, step=0.5)})
     assert hash(Space({"x": Float(0, 1)})) == hash(Space({"x": Float(0, 1)}))
+
+
+NORMAL = Native("wandb", {"distribution": "normal", "mu": 0, "sigma": 1}, Float(-1e9, 1e9))
+
+
+def test_a_parameter_in_an_engines_own_words_survives_json_and_pickle():
+    space = Space({"x": NORMAL, "y": Float(0, 1)})
+    assert Space.from_json(space.to_json()) == space
+    assert pickle.loads(pickle.dumps(space)) == space
+    assert hash(NORMAL) == hash(pickle.loads(pickle.dumps(NORMAL)))
+    assert space.validate({"x": 0.5, "y": 0.5}) == {"x": 0.5, "y": 0.5}
+    with pytest.raises(SpaceError, match="only wandb can draw"):
+        space.sample(random.Random(0))
+
+
+def test_a_definition_that_is_no_json_is_refused():
+    with pytest.raises(SpaceError, match="parameter 'x'.*not JSON"):
+        Space({"x": Native("wandb", {"mu": object()}, Float(0, 1))})
+
+
+def test_nested_groups_are_made_from_flat_names():
+    space = Space(
+        {"model.width": Int(1, 8), "model.head.lr": Float(0, 1), "lr": Float(0, 1)},
+        groups=["model", "model.head"],
+    )
+    assert Space.from_json(space.to_json()) == space != Space(space.parameters)
+    point = {"model.width": 4, "model.head.lr": 0.5, "lr": 0.1}
+    assert space.nested(point) == {"model": {"width": 4, "head": {"lr": 0.5}}}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"model": Int(1, 2), "model.x": Int(1, 2)}, "'model' is called like a group"),
+        ({"width": Int(1, 2)}, r"group 'model' has no parameter 'model\.name'"),
+    ],
+)
+def test_a_group_that_cannot_be_is_refused(parameters, message):
+    with pytest.raises(SpaceError, match=message):
+        Space(parameters, groups=["model"])
+
+
+def test_what_is_left_of_all_values_is_the_active_ones():
+    space = Space({"kind": Categorical(["a", "b"]), "depth": Int(1, 3)}, {"depth": when(kind="a")})
+    assert space.restrict({"kind": "b", "depth": 2}) == {"kind": "b"}
+    assert space.restrict({"kind": "a", "depth": 2}) == {"kind": "a", "depth": 2}

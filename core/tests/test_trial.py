@@ -42,13 +42,13 @@ def test_a_trial_is_a_read_only_mapping_of_its_parameters():
 
 def test_the_engines_own_trial_is_reached_through_ours():
     trial = Trial(0, params={"lr": 0.1})
-    trial.native = SimpleNamespace(assignments={"lr": 0.1})
-    assert trial.assignments == {"lr": 0.1}
+    trial.native = SimpleNamespace(system_attrs={"lr": 0.1})
+    assert trial.system_attrs == {"lr": 0.1}
     trial.native = None
     with pytest.raises(
-        AttributeError, match=r"no attribute 'assignments'; .* trial\['assignments'\]"
+        AttributeError, match=r"no attribute 'system_attrs'; .* trial\['system_attrs'\]"
     ):
-        _ = trial.assignments
+        _ = trial.system_attrs
 
 
 def test_trials_with_the_same_parameters_are_not_the_same_trial():

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hpsearch.distributions import Categorical as Categorical
     from hpsearch.distributions import Float as Float
     from hpsearch.distributions import Int as Int
+    from hpsearch.distributions import Native as Native
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.errors import SearchFailedError as SearchFailedError
     from hpsearch.errors import SearchInterrupted as SearchInterrupted
@@ -50,6 +51,7 @@ _HOME = {
     "Float": "distributions",
     "HpsearchError": "errors",
     "Int": "distributions",
+    "Native": "distributions",
     "SearchFailedError": "errors",
     "SearchInterrupted": "errors",
     "Space": "space",
@@ -73,6 +75,7 @@ __all__ = [
     "Float",
     "HpsearchError",
     "Int",
+    "Native",
     "SearchFailedError",
     "SearchInterrupted",
     "Space",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch import registry, session
 from hpsearch.checks import check_capabilities, check_counts, check_kinds, read_directions
 from hpsearch.dialects import read_source
-from hpsearch.errors import ArgumentError, BackendError
+from hpsearch.errors import ArgumentError, BackendError, listed
 from hpsearch.evaluate import Evaluate, Objective
 from hpsearch.executors import Executor, make_executor
 from hpsearch.failures import FailurePolicy
@@ -39,7 +39,7 @@ def search(
     timeout: float | None = None,
     seed: int | None = None,
     executor: str | Executor = "inline",
-    n_workers: int = 1,
+    n_workers: int | None = None,
     pruner: Any = None,
     storage: Any = None,
     name: str | None = None,
@@ -68,7 +68,8 @@ def search(
         timeout: Seconds after which no further trial starts; a running one goes on to its end.
         seed: Makes the search repeatable where the backend can. None draws one and records it.
         executor: Where trials run: ``"inline"`` (here) or an executor object.
-        n_workers: How many trials run at a time.
+        n_workers: How many trials run at a time; None for one, or for as many as an engine that
+            runs the trials itself finds room for.
         pruner: ``"median"``, ``"asha"``, or a pruner object; a backend's own kind of pruner is
             handed to it. None leaves pruning to the backend.
         storage: The path of a journal (SQLite); a backend's own kind of storage, such as an object
@@ -104,10 +105,15 @@ def search(
         flags={"resume": resume, "progress": progress},
         lists={"enqueue": enqueue, "plugins": plugins},
     )
-    check_counts(n_trials, timeout, seed, retries)
-    source = read_source(space, define_by_run=cls.capabilities.define_by_run)
+    check_counts(n_trials, timeout, seed, retries, n_workers)
     pruner, backend_options = _read_pruner(pruner, plugin, cls, backend_options)
     storage, backend_options = _read_storage(storage, plugin, cls, backend_options)
+    options = registry.read_options(plugin, cls, backend_options, SEARCH_ARGUMENTS)
+    capabilities = cls.capabilities_for(options)
+    source = read_source(space, define_by_run=capabilities.define_by_run)
+    left_out = source.left_out(capabilities.dialect)
+    if left_out:
+        logger.warning("the space also has %s, which %s does not heed", listed(left_out), plugin)
     study = Study(
         name if name is not None else "study",
         read_directions(direction),
@@ -117,11 +123,14 @@ def search(
         space=source.space,
         parameter_names=source.names,
         backend=plugin.name,
-        options=registry.read_options(plugin, cls, backend_options, SEARCH_ARGUMENTS),
+        options=options,
+        capabilities=capabilities,
+        native_space=source.native_for(capabilities.dialect),
+        n_workers=n_workers,
         pruner=pruner,
     )
-    check_capabilities(plugin, cls.capabilities, study, retries, executor)
-    place = make_executor(executor, n_workers)
+    check_capabilities(plugin, study, retries, executor)
+    place = make_executor(executor, 1 if capabilities.owns_loop else n_workers)
     hooks = Hooks()
     study._history = History(study, hooks, FailurePolicy(catch, max_failures), str(plugin), retries)
     if storage is not None:
@@ -140,7 +149,7 @@ def search(
     for observer in plugins:
         hooks.register(observer, Role.OBSERVER, f"observer {type(observer).__name__}")
     _register_progress(hooks, progress)
-    hooks.register(AskTellLoop(place, cls.capabilities.max_parallel), Role.CORE, "the core's loop")
+    hooks.register(AskTellLoop(place, capabilities.max_parallel), Role.CORE, "the core's loop")
     evaluate = Evaluate(objective, source.function, len(study.directions))
     session.run(study, hooks, plugin, evaluate, list(enqueue))
     return study

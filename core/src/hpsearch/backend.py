@@ -17,7 +17,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+if TYPE_CHECKING:
+    from hpsearch.engines import Engine
 
 API_VERSION: Final = 1
 """The version of the hooks that this core speaks."""
@@ -51,6 +54,9 @@ class Capabilities:
         seeding: The same seed gives the same suggestions.
         exhaustible: Ends by itself, with ``EXHAUSTED``, when a finite space has been tried.
         owns_loop: Runs the trials itself, in ``hpsearch_run``.
+        checkpoints: Continues trials from checkpoints, a trial's own or another's
+            (population-based training), so a trial has to hand one in with each report.
+        dialect: The dialect whose own distributions (``Native``) it searches, None for none.
     """
 
     log: bool = False
@@ -64,6 +70,8 @@ class Capabilities:
     seeding: bool = False
     exhaustible: bool = False
     owns_loop: bool = False
+    checkpoints: bool = False
+    dialect: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the capabilities by name."""
@@ -87,11 +95,19 @@ class Backend:
         capabilities: What it can do.
         Options: A frozen dataclass: the options that ``search(..., **backend_options)`` accepts.
             Its ``__post_init__`` may raise ``OptionError`` for a value it refuses.
+        engine: What ``hpsearch install`` installs for it, where pip alone cannot.
     """
 
     api_version: ClassVar[int]
     capabilities: ClassVar[Capabilities] = Capabilities()
     Options: ClassVar[type[Any]] = NoOptions
+    engine: ClassVar[Engine | None] = None
 
     def __init__(self, options: Any) -> None:
         self.options = options
+
+    @classmethod
+    def capabilities_for(cls, options: Any) -> Capabilities:
+        """Return what the backend can do with these options, where they make a difference."""
+        del options
+        return cls.capabilities

@@ -25,8 +25,12 @@ Message = dict[str, Any]
 class Channel(Protocol):
     """The calls that a running trial can make."""
 
-    def report(self, step: int, values: tuple[float, ...]) -> bool:
-        """Hand in an intermediate result; True asks the trial to stop as pruned."""
+    def report(self, step: int, values: tuple[float, ...], checkpoint: str | None = None) -> bool:
+        """Hand in an intermediate result, and the folder of a checkpoint if there is one.
+
+        Returns:
+            True to ask the trial to stop as pruned.
+        """
 
     def suggest(self, name: str, distribution: Distribution) -> Any:
         """Ask for a value; the same name gets the same value again."""
@@ -50,7 +54,7 @@ class LocalChannel(Channel):
         self._history = history
         self._trial = trial
 
-    def report(self, step: int, values: tuple[float, ...]) -> bool:
+    def report(self, step: int, values: tuple[float, ...], checkpoint: str | None = None) -> bool:
         return self._history.report(self._trial, step, values)
 
     def suggest(self, name: str, distribution: Distribution) -> Any:
@@ -76,8 +80,8 @@ class MessageChannel(Channel):
     def __init__(self, send: Callable[[Message], Message]) -> None:
         self._send = send
 
-    def report(self, step: int, values: tuple[float, ...]) -> bool:
-        return bool(self._call("report", step=step, values=list(values)))
+    def report(self, step: int, values: tuple[float, ...], checkpoint: str | None = None) -> bool:
+        return bool(self._call("report", step=step, values=list(values), checkpoint=checkpoint))
 
     def suggest(self, name: str, distribution: Distribution) -> Any:
         return self._call("suggest", name=name, distribution=distribution.to_dict())

@@ -7,12 +7,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.distributions import Float, Int
-from hpsearch.errors import ArgumentError, CapabilityError, nearest
+from hpsearch.distributions import Float, Int, Native
+from hpsearch.errors import ArgumentError, BackendError, CapabilityError, SpaceError, nearest
 from hpsearch.trial import Trial
 
 if TYPE_CHECKING:
     from hpsearch.backend import Capabilities
+    from hpsearch.distributions import Distribution
     from hpsearch.registry import Plugin
     from hpsearch.space import Space
     from hpsearch.study import Study
@@ -61,10 +62,9 @@ def read_directions(direction: str | Sequence[str]) -> tuple[str, ...]:
     return directions
 
 
-def check_capabilities(
-    plugin: Plugin, capabilities: Capabilities, study: Study, retries: int, executor: object
-) -> None:
+def check_capabilities(plugin: Plugin, study: Study, retries: int, executor: object) -> None:
     """Raise :class:`CapabilityError` if the study needs what the backend does not declare."""
+    capabilities = study.capabilities
     if retries and not capabilities.replay:
         raise CapabilityError(
             f"{plugin} accepts no trials that it did not suggest (capability 'replay'), so "
@@ -77,10 +77,6 @@ def check_capabilities(
         )
     if len(study.directions) > 1 and study.pruner is not None:
         raise ArgumentError("a pruner compares one value, and the study has several directions")
-    if study.pruner is not None and capabilities.owns_loop:
-        raise CapabilityError(
-            f"{plugin} runs the trials itself and takes none of the core's pruners"
-        )
     if executor != "inline" and capabilities.owns_loop:
         raise CapabilityError(f"{plugin} runs the trials itself and takes no executor")
     if study.space is None:
@@ -95,6 +91,11 @@ def check_capabilities(
 
 def _check_space(plugin: Plugin, capabilities: Capabilities, space: Space) -> None:
     for name, distribution in space.parameters.items():
+        if isinstance(distribution, Native) and distribution.dialect != capabilities.dialect:
+            raise CapabilityError(
+                f"parameter {name!r} is {distribution}, which only backend "
+                f"{distribution.dialect!r} can search, and not {plugin}"
+            )
         if isinstance(distribution, Float | Int):
             if distribution.log and not capabilities.log:
                 raise CapabilityError(
@@ -109,13 +110,18 @@ def _check_space(plugin: Plugin, capabilities: Capabilities, space: Space) -> No
 
 
 def check_counts(
-    n_trials: int | None, timeout: float | None, seed: int | None, retries: int
+    n_trials: int | None,
+    timeout: float | None,
+    seed: int | None,
+    retries: int,
+    n_workers: int | None,
 ) -> None:
     """Raise :class:`ArgumentError` if a number is not of its kind or range."""
     for what, value, least in (
         ("n_trials", n_trials, 1),
         ("seed", seed, 0),
         ("retries", retries, 0),
+        ("n_workers", n_workers, 1),
     ):
         if value is None and what != "retries":
             continue
@@ -148,6 +154,35 @@ def check_enqueued(params: object, space: Space | None) -> dict[str, Any]:
         return space.validate(given)
     check_json("an enqueued trial is", dict(given))
     return dict(given)
+
+
+def check_fixed(trial: Trial, name: str, distribution: Distribution) -> None:
+    """Raise :class:`SpaceError` if a value set beforehand is none of the distribution."""
+    if name in trial.fixed:
+        try:
+            distribution.validate(trial.fixed[name])
+        except SpaceError as error:
+            raise SpaceError(f"parameter {name!r} is set beforehand: {error}") from None
+
+
+def check_suggested(
+    label: str, trial: Trial, name: str, distribution: Distribution, value: object
+) -> Any:
+    """Return a backend's suggestion for one parameter as a plain value.
+
+    Raises:
+        BackendError: It is none of the distribution, or not the value that was set beforehand.
+    """
+    try:
+        valid = distribution.validate(value)
+    except SpaceError as error:
+        raise BackendError(f"{label} suggested for parameter {name!r}: {error}") from None
+    if name in trial.fixed and valid != trial.fixed[name]:
+        raise BackendError(
+            f"{label} suggested {valid!r} for parameter {name!r}, which was set to "
+            f"{trial.fixed[name]!r} beforehand"
+        )
+    return valid
 
 
 def check_json(what: str, value: object) -> None:

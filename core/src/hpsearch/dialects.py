@@ -7,13 +7,14 @@ imports none of its engine. The portable form and define-by-run functions are th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any, Final, Protocol
 
-from hpsearch.distributions import Categorical, Float, Int
+from hpsearch.distributions import Categorical, Float, Int, Native
 from hpsearch.errors import SpaceError, listed, nearest
+from hpsearch.registry import PREFERENCE
 from hpsearch.space import Space
 
 ENTRY_POINT_GROUP: Final = "hpsearch.dialects"
@@ -34,6 +35,9 @@ class Dialect(Protocol):
             SpaceError: Naming the parameter and the feature that cannot be carried over.
         """
 
+    def beside(self, native: Any) -> Sequence[str]:
+        """Name what the object says beside the space, and only the dialect's own backend heeds."""
+
     def write(self, space: Space) -> Any:
         """Return the space in this dialect.
 
@@ -50,16 +54,57 @@ class SpaceSource:
         space: The portable space; None for a define-by-run search.
         function: The define-by-run function to call in each trial, None if there is none.
         names: The parameters known before the first trial, None if none can be.
+        native: The object in a plugin's dialect that the space was read from, None for other ways.
+        dialect: Who read it, None for other ways.
     """
 
     space: Space | None
     function: Callable[[Any], Any] | None = None
     names: tuple[str, ...] | None = None
+    native: Any = None
+    dialect: Dialect | None = None
 
     @classmethod
     def portable(cls, space: Space, function: Callable[[Any], Any] | None = None) -> SpaceSource:
         """A source whose parameters are all known."""
+        if function is None and space.groups:
+            function = Nested(space)
         return cls(space, function, tuple(space.parameters))
+
+    @classmethod
+    def of(cls, given: Any) -> SpaceSource:
+        """A source that is an object in the portable form or in any installed dialect.
+
+        Raises:
+            SpaceError: Nobody recognises it, or its meaning cannot be carried over.
+        """
+        dialect = recognise(given)
+        if dialect is None:
+            return cls.portable(given if isinstance(given, Space) else Space(given))
+        source = cls.portable(dialect.read(given))
+        return replace(source, native=given, dialect=dialect)
+
+    def native_for(self, dialect: str | None) -> Any:
+        """Return the native object if it is in that dialect, else None."""
+        mine = self.dialect is not None and self.dialect.name == dialect
+        return self.native if mine else None
+
+    def left_out(self, dialect: str | None) -> Sequence[str]:
+        """Name what the native object says beside the space, for a backend of that dialect."""
+        if self.dialect is None or self.dialect.name == dialect:
+            return ()
+        return self.dialect.beside(self.native)
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """The space function of a space with groups: adds them to what the objective gets."""
+
+    space: Space
+
+    def __call__(self, trial: Any) -> dict[str, Any]:
+        """Return the groups of a trial, nested."""
+        return self.space.nested(trial.params)
 
 
 def read_source(given: Any, *, define_by_run: bool) -> SpaceSource:
@@ -77,7 +122,7 @@ def read_source(given: Any, *, define_by_run: bool) -> SpaceSource:
     if given is None:
         return SpaceSource(None)
     if not callable(given):
-        return SpaceSource.portable(read(given))
+        return SpaceSource.of(given)
     from hpsearch import explore
 
     probe = explore.probe(given)
@@ -87,7 +132,7 @@ def read_source(given: Any, *, define_by_run: bool) -> SpaceSource:
         return SpaceSource.portable(explore.explore(given), given)
     if not probe.returned:
         return SpaceSource(None)
-    return SpaceSource.portable(read(probe.returned))
+    return SpaceSource.of(probe.returned)
 
 
 def read(given: Any) -> Space:
@@ -96,18 +141,31 @@ def read(given: Any) -> Space:
     Raises:
         SpaceError: Nobody recognises the object, or its meaning cannot be carried over.
     """
-    if isinstance(given, Space):
-        return given
-    if isinstance(given, Mapping) and _portable(given):
-        return Space(given)
-    installed = dialects()
+    dialect = recognise(given)
+    if dialect is not None:
+        return dialect.read(given)
+    return given if isinstance(given, Space) else Space(given)
+
+
+def recognise(given: Any) -> Dialect | None:
+    """Return the installed dialect that an object is written in, None for the portable form.
+
+    Raises:
+        SpaceError: It is neither.
+    """
+    if isinstance(given, Space) or (isinstance(given, Mapping) and _portable(given)):
+        return None
+    installed, broken = _load_all()
     for dialect in installed.values():
         if dialect.recognises(given):
-            return dialect.read(given)
+            return dialect
+    absent = [f"pip install hpsearch-{name}" for name in PREFERENCE if name not in installed]
+    more = f" Others come with {', '.join(absent)}." if absent else ""
+    more += "".join(f" Dialect {name!r} cannot be imported: {e}." for name, e in broken.items())
     raise SpaceError(
         f"{given!r} is no search space. Write a mapping of names to Float, Int and Categorical, "
         f"a function that calls trial.suggest_*, or a dialect of an installed plugin: "
-        f"{listed(installed)}"
+        f"{listed(installed)}.{more}"
     )
 
 
@@ -127,12 +185,23 @@ def write(space: Space, dialect: str) -> Any:
 
 
 def dialects() -> dict[str, Dialect]:
-    """Return the installed dialects by name; this imports the plugins that bring them."""
-    return {
-        entry.name: entry.load()()
-        for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name)
-    }
+    """Return the installed dialects by name, without those that cannot be imported."""
+    return _load_all()[0]
+
+
+def _load_all() -> tuple[dict[str, Dialect], dict[str, Exception]]:
+    """Import the plugins that bring dialects; return these, and what went wrong with others."""
+    loaded: dict[str, Dialect] = {}
+    broken: dict[str, Exception] = {}
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
+        try:
+            loaded[entry.name] = entry.load()()
+        except Exception as error:  # noqa: BLE001 - a broken plugin hurts only who needs it
+            broken[entry.name] = error
+    return loaded, broken
 
 
 def _portable(given: Mapping[Any, Any]) -> bool:
-    return bool(given) and any(isinstance(v, Float | Int | Categorical) for v in given.values())
+    return bool(given) and any(
+        isinstance(v, Float | Int | Categorical | Native) for v in given.values()
+    )

@@ -2,11 +2,13 @@
 
 They are plain immutable records that mean the same on every backend. They carry no name, so they
 are checked where their name is known: when a :class:`~hpsearch.space.Space` is built or a trial
-suggests.
+suggests. What one engine can say and the three cannot is kept in its own words, in a
+:class:`Native`, which only that engine searches.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import sys
@@ -248,7 +250,67 @@ class Categorical:
         return f"one of {', '.join(repr(choice) for choice in self.choices)}"
 
 
-Distribution: TypeAlias = Float | Int | Categorical
+@dataclass(frozen=True, slots=True)
+class Native:
+    """A parameter in one engine's own words, where no portable kind says exactly the same.
+
+    Only a backend with the capability ``dialect`` of that name searches it; any other refuses.
+
+    Args:
+        dialect: The dialect that reads and writes it, such as ``"wandb"``.
+        definition: What it is there, as JSON.
+        support: The portable kind that says which values it can have, if not how likely.
+    """
+
+    dialect: str
+    definition: Mapping[str, Any]
+    support: Float | Int | Categorical
+
+    def check(self) -> None:
+        """Raise :class:`SpaceError` if no search could use it."""
+        try:
+            json.dumps(self.definition, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise SpaceError(f"{self.definition!r} is not JSON: {error}") from None
+        self.support.check()
+
+    def validate(self, value: object) -> Choice:
+        """Return ``value`` as a plain Python one if the support has it.
+
+        Raises:
+            SpaceError: It has not.
+        """
+        return self.support.validate(value)
+
+    def sample(self, rng: random.Random) -> Choice:
+        """Refuse: only the engine knows how likely each value is.
+
+        Raises:
+            SpaceError: Always.
+        """
+        raise SpaceError(f"only {self.dialect} can draw {self}")
+
+    def values(self) -> Sequence[Choice] | None:
+        """Every value in order if there are finitely many."""
+        return self.support.values()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; :func:`from_dict` reads it back."""
+        return {
+            "type": "native",
+            "dialect": self.dialect,
+            "definition": dict(self.definition),
+            "support": self.support.to_dict(),
+        }
+
+    def __hash__(self) -> int:
+        return hash((self.dialect, json.dumps(self.definition, sort_keys=True), self.support))
+
+    def __str__(self) -> str:
+        return f"{json.dumps(self.definition)} in the words of {self.dialect}"
+
+
+Distribution: TypeAlias = Float | Int | Categorical | Native
 
 
 def from_dict(data: Mapping[str, Any]) -> Distribution:
@@ -259,11 +321,18 @@ def from_dict(data: Mapping[str, Any]) -> Distribution:
     """
     fields = dict(data)
     kind = fields.pop("type", None)
-    classes: dict[Any, Any] = {"float": Float, "int": Int, "categorical": Categorical}
+    classes: dict[Any, Any] = {
+        "float": Float,
+        "int": Int,
+        "categorical": Categorical,
+        "native": Native,
+    }
     try:
+        if kind == "native":
+            fields["support"] = from_dict(fields["support"])
         distribution: Distribution = classes[kind](**fields)
     except (KeyError, TypeError) as error:
-        raise SpaceError(f"{dict(data)!r} is not a float, int or categorical parameter") from error
+        raise SpaceError(f"{dict(data)!r} is not the JSON form of a parameter") from error
     return distribution
 
 

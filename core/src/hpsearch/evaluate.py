@@ -17,7 +17,7 @@ Objective: TypeAlias = "Callable[[Any], Any]"
 """Takes the trial, returns a float, or a sequence with one for each direction."""
 
 Payload: TypeAlias = dict[str, Any]
-"""What a trial needs to start elsewhere, as JSON: number, id, params, seed."""
+"""What a trial needs to start elsewhere, as JSON: number, id, params, seed, checkpoint."""
 
 
 def payload_of(trial: Trial) -> Payload:
@@ -27,6 +27,7 @@ def payload_of(trial: Trial) -> Payload:
         "id": trial.id,
         "params": trial._params,
         "study_seed": trial._study_seed,
+        "resume_from": trial.resume_from,
     }
 
 
@@ -102,6 +103,7 @@ class Evaluate:
             params=payload["params"],
             study_seed=payload["study_seed"],
         )
+        trial.resume_from = payload["resume_from"]
         return self.run(trial, channel)
 
     def run(self, trial: Trial, channel: Channel) -> Outcome:

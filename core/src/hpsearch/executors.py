@@ -58,14 +58,12 @@ class InlineExecutor(Executor):
         del self._history, self._evaluate
 
 
-def make_executor(executor: str | Executor, n_workers: int) -> Executor:
+def make_executor(executor: str | Executor, n_workers: int | None) -> Executor:
     """Return the executor of that name, or the one given.
 
     Raises:
         ArgumentError: The name is unknown, or it cannot have that many workers.
     """
-    if isinstance(n_workers, bool) or not isinstance(n_workers, int) or n_workers < 1:
-        raise ArgumentError(f"n_workers is {n_workers!r}, expected a whole number of at least 1")
     if not isinstance(executor, str):
         if not hasattr(executor, "submit") or not hasattr(executor, "n_workers"):
             raise ArgumentError(f"executor is {executor!r}, expected 'inline' or an executor")
@@ -75,7 +73,7 @@ def make_executor(executor: str | Executor, n_workers: int) -> Executor:
         raise ArgumentError(
             f"executor {executor!r} is unknown.{nearest(executor, known)} Known: {listed(known)}"
         )
-    if n_workers > 1:
+    if n_workers is not None and n_workers > 1:
         raise ArgumentError(
             f"n_workers is {n_workers}, and the inline executor runs one trial at a time"
         )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable
 
 from hpsearch.errors import ArgumentError
 from hpsearch.trial import Trial, TrialState, qualified_name
+
+logger = logging.getLogger("hpsearch")
 
 DEFAULT_MAX_FAILURES = 5
 """Failures in a row that a search survives, once a trial has ended well."""
@@ -70,3 +73,21 @@ class FailurePolicy:
                 f"max_failures is {self._allowed}"
             )
         return None
+
+
+class FailureLog:
+    """Shows failures: in full the first time that their kind is met, in one line afterwards."""
+
+    def __init__(self) -> None:
+        self._shown: set[str] = set()
+
+    def show(self, trial: Trial) -> None:
+        """Log how a trial failed."""
+        error = trial.error
+        if error is None:
+            return
+        if error.type in self._shown:
+            logger.warning("trial %d failed: %s", trial.number, error)
+        else:
+            self._shown.add(error.type)
+            logger.error("trial %d failed: %s\n%s", trial.number, error, error.traceback.rstrip())

@@ -9,7 +9,6 @@ observers.
 from __future__ import annotations
 
 import bisect
-import logging
 import threading
 import time
 from collections import deque
@@ -20,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.backend import EXHAUSTED
 from hpsearch.channel import LocalChannel
-from hpsearch.checks import check_enqueued, check_json
+from hpsearch.checks import check_enqueued, check_fixed, check_json, check_suggested
 from hpsearch.errors import ArgumentError, BackendError, HpsearchError, SpaceError
 from hpsearch.evaluate import Outcome
+from hpsearch.failures import FailureLog
 from hpsearch.hooks import Role
 from hpsearch.trial import Trial, TrialError, TrialState
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from hpsearch.failures import FailurePolicy
     from hpsearch.hooks import Hooks
     from hpsearch.study import Study
-
-logger = logging.getLogger("hpsearch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +67,7 @@ class History:
         self._superseded = 0
         self._next_number = 0
         self._deadline = None if study.timeout is None else time.monotonic() + study.timeout
-        self._shown: set[str] = set()
+        self._log = FailureLog()
         self._broken: Exception | None = None
 
     # Before the first trial.
@@ -222,6 +220,25 @@ class History:
             check_json("the space function returned", values)
             trial._derive(values)
 
+    def change(self, trial: Trial, params: Mapping[str, Any]) -> None:
+        """Give a running trial other parameters, as population-based training does.
+
+        What they were, and up to which step, is kept in ``trial.attrs["changed_params"]``.
+
+        Raises:
+            BackendError: The parameters are no point of the space.
+        """
+        with self._lock:
+            now = self._checked(params)
+            if now == trial._params:
+                return
+            before = {"params": dict(trial._params), "step": max(trial.intermediate, default=None)}
+            trial.attrs.setdefault("changed_params", []).append(before)
+            trial._params.clear()
+            trial._params.update(now)
+            if self.study.space is not None:
+                trial._derive({**trial._derived, **self.study.space.nested(now)})
+
     def annotate(self, trial: Trial, name: str, value: Any) -> None:
         """Keep a JSON fact with a running trial."""
         with self._lock:
@@ -249,7 +266,7 @@ class History:
             trial.error = outcome.error
             trial.ended = time.time()
             if trial.state is TrialState.FAILED:
-                self._show(trial)
+                self._log.show(trial)
             self._hooks.each("hpsearch_tell", study=self.study, trial=trial)
             trial.native = None
             if self._retry(trial):
@@ -338,27 +355,15 @@ class History:
             ) from error
 
     def _suggest_parameter(self, trial: Trial, name: str, distribution: Distribution) -> Any:
-        if name in trial.fixed:
-            try:
-                distribution.validate(trial.fixed[name])
-            except SpaceError as error:
-                raise SpaceError(f"parameter {name!r} is set beforehand: {error}") from None
-        value = self._hooks.first(
+        check_fixed(trial, name, distribution)
+        answer = self._hooks.first(
             "hpsearch_suggest_parameter",
             study=self.study,
             trial=trial,
             name=name,
             distribution=distribution,
         )
-        try:
-            value = distribution.validate(value)
-        except SpaceError as error:
-            raise BackendError(f"{self._label} suggested for parameter {name!r}: {error}") from None
-        if name in trial.fixed and value != trial.fixed[name]:
-            raise BackendError(
-                f"{self._label} suggested {value!r} for parameter {name!r}, which was set to "
-                f"{trial.fixed[name]!r} beforehand"
-            )
+        value = check_suggested(self._label, trial, name, distribution, answer)
         trial._params[name] = value
         trial.distributions[name] = distribution
         return value
@@ -382,17 +387,6 @@ class History:
         trials = self.study._trials
         index = bisect.bisect_left(trials, number, key=lambda trial: trial.number)
         return trials[index] if index < len(trials) and trials[index].number == number else None
-
-    def _show(self, trial: Trial) -> None:
-        """Log a failure: in full the first time that its kind is met, in one line afterwards."""
-        error = trial.error
-        if error is None:
-            return
-        if error.type in self._shown:
-            logger.warning("trial %d failed: %s", trial.number, error)
-        else:
-            self._shown.add(error.type)
-            logger.error("trial %d failed: %s\n%s", trial.number, error, error.traceback.rstrip())
 
 
 INTERRUPTED = "Interrupted"

@@ -260,8 +260,11 @@ class Journal:
         self._connection.execute(statement, values)
 
     def _write_suggested(self, trial: Trial) -> None:
-        """Write what a define-by-run trial was given since the file last heard of it."""
-        if len(trial._params) != self._running.get(trial.number):
+        """Write what a trial was given since the file last heard of it.
+
+        In a define-by-run search that is more; a trial that was changed has as many as before.
+        """
+        if len(trial._params) != self._running.get(trial.number) or "changed_params" in trial.attrs:
             self._running[trial.number] = len(trial._params)
             drawn = {name: item.to_dict() for name, item in trial.distributions.items()}
             values = (encode(trial._params), encode(drawn), self._key, trial.number)

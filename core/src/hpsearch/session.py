@@ -44,7 +44,7 @@ def run(
     history = study.history
     _enqueue(study, enqueue)
     with _opened(study, hooks):
-        if (study.trials or history.waiting) and not plugin.load().capabilities.replay:
+        if (study.trials or history.waiting) and not study.capabilities.replay:
             raise CapabilityError(
                 f"{plugin} accepts no trials that it did not suggest (capability 'replay'), so "
                 "resume= and enqueue= do not work with it"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from hpsearch import distributions
-from hpsearch.distributions import Categorical, Choice, Distribution, Float, Int
+from hpsearch.distributions import Categorical, Choice, Distribution, Float, Int, Native
 from hpsearch.errors import SpaceError, listed, nearest
 
 
@@ -68,25 +68,31 @@ class Space:
         parameters: Name to :class:`Float`, :class:`Int` or :class:`Categorical`.
         conditions: Name to the :class:`Condition` under which that parameter is searched; a
             parameter without one is always searched. Parents need finitely many values.
+        groups: Names under which parameters are nested: with ``"model"`` among them the objective
+            finds ``"model.width"`` as ``trial["model"]["width"]`` too.
 
     Raises:
         SpaceError: Naming the parameter: bad bounds, an unknown or infinite parent, a value that
-            the parent cannot have, a cycle.
+            the parent cannot have, a cycle, a group without members or called like a parameter.
     """
 
-    __slots__ = ("_conditions", "_order", "_parameters")
+    __slots__ = ("_conditions", "_groups", "_order", "_parameters")
 
     def __init__(
         self,
         parameters: Mapping[str, Distribution],
         conditions: Mapping[str, Condition] | None = None,
+        groups: Iterable[str] = (),
     ) -> None:
         self._parameters = MappingProxyType(dict(parameters))
         self._conditions = MappingProxyType(dict(conditions or {}))
+        self._groups = tuple(sorted(set(groups)))
         for name, distribution in self._parameters.items():
             check_parameter(name, distribution)
         for name, condition in self._conditions.items():
             self._check_condition(name, condition)
+        for group in self._groups:
+            self._check_group(group)
         self._order = self._parents_first()
 
     @property
@@ -98,6 +104,11 @@ class Space:
     def conditions(self) -> Mapping[str, Condition]:
         """The conditional parameters' conditions."""
         return self._conditions
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names under which parameters are nested, in alphabetical order."""
+        return self._groups
 
     def active(self, params: Mapping[str, Any]) -> Iterator[tuple[str, Distribution]]:
         """Yield the parameters searched; ``params`` may be filled meanwhile.
@@ -120,6 +131,43 @@ class Space:
         for name, distribution in self.active(params):
             params[name] = distribution.sample(rng)
         return params
+
+    def restrict(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of the active parameters alone.
+
+        For an engine without conditions, which draws every parameter: what is left of independent
+        draws is distributed as :meth:`sample` draws it.
+
+        Raises:
+            KeyError: An active parameter has no value.
+        """
+        params: dict[str, Any] = {}
+        for name, _ in self.active(params):
+            params[name] = values[name]
+        return params
+
+    def check_natives(self, dialect: str) -> None:
+        """Check that a dialect can express every parameter in an engine's own words.
+
+        Raises:
+            SpaceError: One is in another engine's; the message names it.
+        """
+        for name, distribution in self._parameters.items():
+            if isinstance(distribution, Native) and distribution.dialect != dialect:
+                raise SpaceError(
+                    f"parameter {name!r} is {distribution}, which {dialect} cannot express"
+                )
+
+    def nested(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the groups of a point of this space: ``{"model": {"width": 64}}``."""
+        tree: dict[str, Any] = {}
+        for group in self._groups:
+            _branch(tree, group)
+        for name, value in params.items():
+            group, _, member = name.rpartition(".")
+            if group in self._groups:
+                _branch(tree, group)[member] = value
+        return tree
 
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values as plain Python ones if they are exactly one point of this space.
@@ -155,6 +203,8 @@ class Space:
         }
         if self._conditions:
             data["conditions"] = {name: item.to_list() for name, item in self._conditions.items()}
+        if self._groups:
+            data["groups"] = list(self._groups)
         return data
 
     @classmethod
@@ -171,7 +221,7 @@ class Space:
         for name, cases in data.get("conditions", {}).items():
             read = [when(**case) for case in cases]
             conditions[name] = Condition(tuple(case for item in read for case in item.cases))
-        return cls(parameters, conditions)
+        return cls(parameters, conditions, data.get("groups", ()))
 
     def to_json(self) -> str:
         """Return the space as JSON text."""
@@ -183,7 +233,7 @@ class Space:
         return cls.from_dict(json.loads(text))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Space, (dict(self._parameters), dict(self._conditions))
+        return Space, (dict(self._parameters), dict(self._conditions), self._groups)
 
     def __len__(self) -> int:
         return len(self._parameters)
@@ -198,7 +248,8 @@ class Space:
 
     def __repr__(self) -> str:
         conditions = f", conditions={dict(self._conditions)!r}" if self._conditions else ""
-        return f"Space({dict(self._parameters)!r}{conditions})"
+        groups = f", groups={self._groups!r}" if self._groups else ""
+        return f"Space({dict(self._parameters)!r}{conditions}{groups})"
 
     def _check_condition(self, name: str, condition: Condition) -> None:
         if name not in self._parameters:
@@ -211,6 +262,12 @@ class Space:
         for case in condition.cases:
             for parent, values in case:
                 self._check_parent(name, parent, values)
+
+    def _check_group(self, group: str) -> None:
+        if group in self._parameters:
+            raise SpaceError(f"parameter {group!r} is called like a group of parameters")
+        if not any(name.startswith(f"{group}.") for name in self._parameters):
+            raise SpaceError(f"group {group!r} has no parameter {group + '.name'!r}")
 
     def _check_parent(self, name: str, parent: str, values: tuple[Choice, ...]) -> None:
         if parent not in self._parameters:
@@ -246,11 +303,18 @@ class Space:
         return tuple(order)
 
 
+def _branch(tree: dict[str, Any], group: str) -> dict[str, Any]:
+    """Return the mapping of a group, made if there is none."""
+    for part in group.split("."):
+        tree = tree.setdefault(part, {})
+    return tree
+
+
 def check_parameter(name: object, distribution: object) -> None:
     """Raise :class:`SpaceError`, naming the parameter, unless a search could use it."""
     if not isinstance(name, str) or not name:
         raise SpaceError(f"parameter name {name!r} is not a non-empty string")
-    if not isinstance(distribution, Float | Int | Categorical):
+    if not isinstance(distribution, Float | Int | Categorical | Native):
         raise SpaceError(
             f"parameter {name!r} is {distribution!r}, expected Float, Int or Categorical"
         )

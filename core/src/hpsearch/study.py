@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hpsearch.backend import Capabilities
 from hpsearch.errors import HpsearchError
 from hpsearch.pareto import best_trial, pareto_front
 from hpsearch.trial import Trial, TrialState
@@ -70,6 +71,10 @@ class Study:
         parameter_names: The names known before the first trial, None where none can be.
         backend: The backend's name.
         options: The backend's typed options.
+        capabilities: What the backend can do, with these options.
+        native_space: The space as the user wrote it, where that is the backend's own dialect; else
+            None.
+        n_workers: How many trials may run at a time, None where the user did not say.
         pruner: The core's pruner, None where there is none or the backend prunes itself.
         native: The engine's own study or result, where the backend has one.
         history: The one way into the trials while the search runs; for backends and executors.
@@ -87,6 +92,9 @@ class Study:
         parameter_names: tuple[str, ...] | None = None,
         backend: str = "",
         options: Any = None,
+        capabilities: Capabilities | None = None,
+        native_space: Any = None,
+        n_workers: int | None = None,
         pruner: Any = None,
     ) -> None:
         self.name = name
@@ -98,6 +106,9 @@ class Study:
         self.parameter_names = parameter_names
         self.backend = backend
         self.options = options
+        self.capabilities = Capabilities() if capabilities is None else capabilities
+        self.native_space = native_space
+        self.n_workers = n_workers
         self.pruner = pruner
         self.native: Any = None
         self._history: History | None = None

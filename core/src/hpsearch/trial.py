@@ -87,6 +87,8 @@ class Trial(Mapping[str, Any]):
         started: Start, in seconds since the epoch.
         ended: End, in seconds since the epoch, None while it runs.
         native: The engine's own trial object while it is at hand, else None.
+        resume_from: The folder of a checkpoint to go on from, set by a backend with the capability
+            ``checkpoints``; else None.
     """
 
     __slots__ = (
@@ -106,6 +108,7 @@ class Trial(Mapping[str, Any]):
         "native",
         "number",
         "objectives",
+        "resume_from",
         "retry_of",
         "started",
         "state",
@@ -135,6 +138,7 @@ class Trial(Mapping[str, Any]):
         self.started = started
         self.ended: float | None = None
         self.native: Any = None
+        self.resume_from: str | None = None
         self._study_seed = study_seed
         self._params: dict[str, Any] = dict(params) if params else {}
         self._derived: dict[str, Any] = {}
@@ -148,6 +152,16 @@ class Trial(Mapping[str, Any]):
     def params(self) -> Mapping[str, Any]:
         """The searched parameters: what the backend chose, by name."""
         return MappingProxyType(self._params)
+
+    @property
+    def assignments(self) -> Mapping[str, Any]:
+        """The searched parameters, in SigOpt's word: code written for it runs on any backend."""
+        return self.params
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What the objective gets, nested groups too, in the word of Ray Tune and W&B."""
+        return MappingProxyType(self._view)
 
     @property
     def derived(self) -> Mapping[str, Any]:
@@ -207,7 +221,9 @@ class Trial(Mapping[str, Any]):
 
     # What a running objective asks of the study.
 
-    def report(self, value: float | Sequence[float], step: int) -> None:
+    def report(
+        self, value: float | Sequence[float], step: int, checkpoint: str | None = None
+    ) -> None:
         """Report an intermediate value (or one for each direction) of the objective at a step.
 
         A step is reported once: a second value for the same step is ignored with a warning.
@@ -215,6 +231,8 @@ class Trial(Mapping[str, Any]):
         Args:
             value: A number, or a sequence with one for each direction; NaN is allowed.
             step: A whole number of at least 0, such as the epoch or the global step.
+            checkpoint: A folder from which the trial, or another one, can go on from here. Only
+                a backend with the capability ``checkpoints`` makes use of it.
         """
         if type(step) is not int:
             step = _whole_number(step)
@@ -227,7 +245,7 @@ class Trial(Mapping[str, Any]):
                 stacklevel=2,
             )
             return
-        if self._live("report").report(step, values):
+        if self._live("report").report(step, values, checkpoint):
             self._prune = True
         self.intermediate[step] = values
 

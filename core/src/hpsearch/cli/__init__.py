@@ -1,4 +1,7 @@
-"""The command ``hpsearch``: a demonstration, a look into journals, and what is installed."""
+"""The command ``hpsearch``: a demonstration, a look into journals, and what is installed.
+
+What each subcommand does stands in a module of its own, imported when it is run.
+"""
 
 from __future__ import annotations
 
@@ -139,6 +142,20 @@ def backends(*, as_json: bool) -> None:
     from hpsearch.cli.diagnosis import print_backends
 
     print_backends(as_json=as_json)
+
+
+@main.command()
+@click.argument("backends", metavar="BACKEND...", nargs=-1, required=True)
+@click.option("--dry-run", is_flag=True, help="Print the commands and run none.")
+def install(backends: tuple[str, ...], *, dry_run: bool) -> None:
+    """Install the engines of backends that pip cannot.
+
+    BACKEND is the name of an installed backend, such as sigopt or wandb, whose own engine pins
+    versions that no longer install. The packages go into the environment of this command.
+    """
+    from hpsearch.cli import engines
+
+    engines.install([engines.engine_of(name) for name in backends], dry_run=dry_run)
 
 
 @main.command()

@@ -17,7 +17,7 @@ import click
 
 import hpsearch
 from hpsearch import dialects, registry
-from hpsearch.backend import Capabilities
+from hpsearch.backend import Backend, Capabilities
 from hpsearch.errors import HpsearchError
 from hpsearch.hooks import Hooks, Role
 from hpsearch.registry import Plugin
@@ -37,6 +37,7 @@ class Finding:
         distribution: The distribution that brings it.
         version: That distribution's version.
         problem: Why it does not work and what to do, None if it does.
+        advice: What would make more of it work, None where all does.
         engines: What the distribution needs, each with its version, None where not installed.
         capabilities: What a backend can do, None if it cannot be loaded.
     """
@@ -46,6 +47,7 @@ class Finding:
     distribution: str
     version: str
     problem: str | None
+    advice: str | None
     engines: dict[str, str | None]
     capabilities: dict[str, Any] | None
 
@@ -75,7 +77,7 @@ def examine_dialects() -> Iterator[Finding]:
                 entry.load()()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may do anything
             problem = f"{_named(error)}. Run 'pip install --force-reinstall {owner}'"
-        yield Finding("dialect", entry.name, owner, owned, problem, {}, None)
+        yield Finding("dialect", entry.name, owner, owned, problem, None, {}, None)
 
 
 def print_backends(*, as_json: bool) -> None:
@@ -146,17 +148,20 @@ def _print_problems(findings: Sequence[Finding]) -> None:
         if finding.problem is not None:
             click.secho(f"\n{finding.kind} {finding.name!r} does not work", fg="red", bold=True)
             click.echo(f"  {finding.problem}")
+        elif finding.advice is not None:
+            click.echo(f"\n{finding.kind} {finding.name!r}: {finding.advice}")
 
 
 def _examined(plugin: Plugin, offers: int) -> Finding:
     engines = _engines(plugin.distribution)
     capabilities = None
-    problem = None
+    problem = advice = None
     try:
         with _quiet():
             cls = plugin.load()
             Hooks().register(cls, Role.BACKEND, str(plugin))
         capabilities = cls.capabilities.to_dict()
+        advice = _advice(cls)
     except HpsearchError as error:
         problem = str(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may do anything
@@ -175,9 +180,17 @@ def _examined(plugin: Plugin, offers: int) -> Finding:
         plugin.distribution,
         plugin.version,
         problem,
+        advice,
         engines,
         capabilities,
     )
+
+
+def _advice(cls: type[Backend]) -> str | None:
+    missing = [] if cls.engine is None else cls.engine.missing()
+    if cls.engine is None or not missing:
+        return None
+    return f"'hpsearch install {cls.engine.backend}' adds {', '.join(missing)}"
 
 
 def _engines(distribution: str) -> dict[str, str | None]:
@@ -205,4 +218,6 @@ def _ability(capabilities: dict[str, Any] | None, name: str) -> str:
     value = capabilities[name]
     if name == "max_parallel":
         return "any" if value is None else str(value)
+    if name == "dialect":
+        return "-" if value is None else str(value)
     return "yes" if value else "-"

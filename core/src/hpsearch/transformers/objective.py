@@ -209,6 +209,7 @@ class TrainerObjective:
     def _check_read(self, trainer: Trainer, view: ReadTrial) -> None:
         """Refuse a name that changes nothing, the first time that it is met."""
         names = frozenset(view.trial) - view.read - arguments.field_names(trainer.args)
+        names -= _groups(view.trial)  # their members speak for them
         returned = self._returned(view.trial)
         for name in sorted(names - self._consumed):
             if name in returned:
@@ -246,6 +247,14 @@ def _takes_nothing(function: Any) -> bool:
     return count == 0
 
 
+def _groups(trial: Trial) -> set[str]:
+    return {
+        name
+        for name in trial.derived
+        if any(member.startswith(f"{name}.") for member in trial.params)
+    }
+
+
 def _check_suggested(args: TrainingArguments, names: frozenset[str]) -> None:
     late = sorted(names & arguments.field_names(args))
     if late:
@@ -256,11 +265,10 @@ def _check_suggested(args: TrainingArguments, names: frozenset[str]) -> None:
 
 
 def _check_replay(study: Study) -> None:
-    plugin = registry.find(study.backend)
-    if not plugin.load().capabilities.replay:
+    if not study.capabilities.replay:
         raise CapabilityError(
-            f"{plugin} accepts no trials that it did not suggest (capability 'replay'), so "
-            "baseline=True does not work with it"
+            f"{registry.find(study.backend)} accepts no trials that it did not suggest "
+            "(capability 'replay'), so baseline=True does not work with it"
         )
 
 

@@ -18,6 +18,8 @@ class Reads(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         value = self._values[name]
         self._names.add(name)
+        if isinstance(value, Mapping):  # a group: trial["model"] hands out every "model.width"
+            self._names.update(member for member in self._values if member.startswith(f"{name}."))
         return value
 
     def __contains__(self, name: object) -> bool:

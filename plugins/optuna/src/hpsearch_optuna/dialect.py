@@ -36,8 +36,18 @@ class OptunaDialect:
         """
         return Space({name: from_optuna(distribution) for name, distribution in native.items()})
 
+    def beside(self, native: Mapping[str, Any]) -> tuple[str, ...]:
+        """Distributions say nothing beside the space."""
+        del native
+        return ()
+
     def write(self, space: Space) -> dict[str, Any] | DefineByRun:
-        """Return Optuna's distributions by name, or a function where the space has conditions."""
+        """Return Optuna's distributions by name, or a function where the space has conditions.
+
+        Raises:
+            SpaceError: A parameter is in another engine's own words.
+        """
+        space.check_natives(self.name)
         if space.conditions:
             return DefineByRun(space)
         return {name: to_optuna(item) for name, item in space.parameters.items()}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.distributions import Categorical, Distribution, Float, Int
+from hpsearch.distributions import Categorical, Distribution, Float, Int, Native
+from hpsearch.errors import SpaceError
 
 if TYPE_CHECKING:
     import optuna
@@ -24,6 +25,8 @@ def to_optuna(distribution: Distribution) -> optuna.distributions.BaseDistributi
             return native.IntDistribution(low, high, log=log, step=step)
         case Categorical(choices):
             return native.CategoricalDistribution(choices)
+        case Native():
+            raise SpaceError(f"{distribution} is nothing that Optuna has")
 
 
 def fixed_distributions(

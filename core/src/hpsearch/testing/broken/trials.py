@@ -77,13 +77,13 @@ class RunsOn(OwnsLoop):
 
 
 class _Deaf(LocalChannel):
-    def report(self, step: int, values: tuple[float, ...]) -> bool:
-        return False
+    def report(self, step: int, values: tuple[float, ...], checkpoint: str | None = None) -> bool:
+        return step > 0 and super().report(step, values, checkpoint)
 
 
 @caught_by("test_reports_reach_the_history")
 class LosesReports(OwnsLoop):
-    """Runs trials where nobody hears what they report."""
+    """Runs trials where nobody hears what they report first."""
 
     def channel(self, study: Study, trial: Trial) -> LocalChannel:
         return _Deaf(study.history, trial)

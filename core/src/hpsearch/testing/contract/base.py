@@ -58,8 +58,9 @@ class Contract:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the backend declares."""
-        return self.plugin.load().capabilities
+        """What the backend declares, with these options."""
+        cls = self.plugin.load()
+        return cls.capabilities_for(registry.read_options(self.plugin, cls, dict(self.options)))
 
     def search(self, objective: Objective, space: Any, **arguments: Any) -> Study:
         """Run a search that must work."""

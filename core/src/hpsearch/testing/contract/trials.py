@@ -111,14 +111,10 @@ class EndingContract(Contract):
             self.expect(not pruned, f"it pruned {pruned} without declaring 'pruning'")
 
     def test_the_cores_pruner_works_with_the_backend(self) -> None:
-        """A pruner of the core works with the backend, or is refused.
+        """A pruner of the core works with the backend.
 
-        It stops hopeless trials, and the backend accepts that they are told as pruned. A backend
-        that owns the loop is refused a pruner with a CapabilityError.
+        It stops hopeless trials, and the backend accepts that they are told as pruned.
         """
-        if self.capabilities.owns_loop:
-            self.refused(CapabilityError, Distance(), self.space, pruner="median")
-            return
         study = self._hopeless_search(pruner="median")
         pruned = [t.number for t in study.trials if t.state is TrialState.PRUNED]
         self.expect(

@@ -1,0 +1,50 @@
+"""Sending an evaluation elsewhere: it arrives, or the error names what cannot go."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+
+import cloudpickle
+import pytest
+
+from hpsearch.errors import ArgumentError
+from hpsearch.evaluate import Evaluate
+from hpsearch.travel import pack
+
+LOCK = threading.Lock()
+
+
+def holding(held):
+    """Return an objective that holds something."""
+    return lambda trial: (trial["x"], held)[0]
+
+
+def test_a_closure_arrives_whole():
+    evaluate = pickle.loads(pack(Evaluate(holding(3), None, 1), cloudpickle.dumps))
+    assert evaluate.objective({"x": 5}) == 5
+
+
+def test_what_a_function_holds_and_cannot_travel_is_named():
+    with pytest.raises(ArgumentError, match=r"the objective uses 'held', TypeError.*lock"):
+        pack(Evaluate(holding(LOCK), None, 1), cloudpickle.dumps)
+    with pytest.raises(ArgumentError, match="the space function uses 'held'"):
+        pack(Evaluate(holding(1), holding(LOCK), 1), cloudpickle.dumps)
+
+
+class Parted:
+    """An objective that names its parts."""
+
+    def __init__(self):
+        self.lock = LOCK
+
+    def __call__(self, trial):
+        return 0.0
+
+    def parts(self):
+        return {"the Trainer's callbacks": [], "the Trainer's compute_metrics": holding(LOCK)}
+
+
+def test_an_objective_may_name_its_parts():
+    with pytest.raises(ArgumentError, match="this cannot go there: the Trainer's compute_metrics"):
+        pack(Evaluate(Parted(), None, 1), cloudpickle.dumps)

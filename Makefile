@@ -9,7 +9,8 @@ VENV4 := .venv-transformers4
 BIN := $(VENV)/bin
 BIN4 := $(VENV4)/bin
 
-PACKAGES := core plugins/optuna
+PACKAGES := core plugins/optuna plugins/ray plugins/sigopt plugins/wandb
+PLUGINS := $(addprefix -e ,$(filter plugins/%,$(PACKAGES)))
 EXAMPLES := $(patsubst %/pyproject.toml,%,$(wildcard examples/*/pyproject.toml))
 PROJECTS := $(addsuffix /pyproject.toml,$(PACKAGES) $(EXAMPLES))
 
@@ -81,7 +82,8 @@ $(VENV)/.demo: $(VENV)/.base $(PROJECTS)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo pyproject.toml
-	$(call install,$(VENV),constraints.txt) -e "core[testing]" $(addprefix -e ,$(EXAMPLES)) --group dev
+	$(call install,$(VENV),constraints.txt) -e "core[testing]" $(PLUGINS) $(addprefix -e ,$(EXAMPLES)) --group dev
+	PIP_CONSTRAINT=constraints.txt $(BIN)/hpsearch install sigopt wandb
 	@touch $@
 
 $(VENV4)/.base: constraints-transformers4.txt

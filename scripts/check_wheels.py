@@ -17,6 +17,9 @@ PROGRAMS = ROOT / "scripts" / "wheel_checks"
 CHECKS = (
     (("hpsearch",), "core.py"),
     (("hpsearch-optuna",), "optuna_search.py"),
+    (("hpsearch-ray",), "ray_search.py"),
+    (("hpsearch-sigopt", "pip"), "sigopt_search.py"),
+    (("hpsearch-wandb", "pip"), "wandb_search.py"),
     (("hpsearch[transformers]", "hpsearch-optuna"), "trainer_search.py"),
 )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 from types import FunctionType
 
 import pytest
 
-PACKAGES = ["hpsearch", "hpsearch_optuna"]
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ["hpsearch", *sorted(path.name for path in ROOT.glob("plugins/*/src/hpsearch_*"))]
 MODULES = sorted(
     module.name
     for name in PACKAGES

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.backend import Backend, Capabilities
-from hpsearch.engines import Engine
+from hpsearch.backend import Backend, Capabilities, Exhausted
 from hpsearch.hookspecs import hookimpl
+from hpsearch_wandb import runs
+from hpsearch_wandb.choosing import make_chooser
+from hpsearch_wandb.engine import ENGINE, Hyperband
 from hpsearch_wandb.options import WandbOptions, mode_of
 from hpsearch_wandb.sweep import Sweep
 
 if TYPE_CHECKING:
     from hpsearch.evaluate import Evaluate
     from hpsearch.study import Study
+    from hpsearch.trial import Trial
     from hpsearch_wandb.online import Online
 
 OFFLINE = Capabilities(
@@ -24,10 +28,9 @@ OFFLINE = Capabilities(
     max_parallel=None,
     replay=True,
     seeding=True,
-    exhaustible=True,
     dialect="wandb",
 )
-ONLINE = replace(OFFLINE, owns_loop=True, max_parallel=1, seeding=False, exhaustible=True)
+ONLINE = replace(OFFLINE, owns_loop=True, max_parallel=1, seeding=False)
 
 
 class WandbBackend(Backend):
@@ -36,31 +39,70 @@ class WandbBackend(Backend):
     api_version = 1
     capabilities = OFFLINE
     Options = WandbOptions
-    engine = Engine("wandb", requirements=())
+    engine = ENGINE
 
     _online: Online | None = None
+    _runs: runs.OfflineRuns | None = None
+    _hyperband: Hyperband | None = None
 
     @classmethod
     def capabilities_for(cls, options: WandbOptions) -> Capabilities:
-        """Return what a sweep can do where these options have it run."""
-        return ONLINE if mode_of(options) == "online" else OFFLINE
+        """Return what a sweep can do where, and with the method that, these options say."""
+        capabilities = ONLINE if mode_of(options) == "online" else OFFLINE
+        return replace(capabilities, exhaustible=options.method == "grid")
 
     @hookimpl
     def hpsearch_open(self, study: Study) -> None:
-        sweep = Sweep.of(study, self.options)
+        self._sweep = sweep = Sweep.of(study, self.options)
+        sweep.heed_cap(study)
         if study.capabilities.owns_loop:
             from hpsearch_wandb.online import Online
 
             self._online = Online(study, sweep, self.options)
+            return
+        self._chooser = make_chooser(study, sweep)
+        if sweep.early_terminate is not None:
+            self._hyperband = Hyperband(sweep)
+        self._runs = runs.OfflineRuns(study, sweep, self.options, mode_of(self.options))
+        study.native = self._runs.sweep_id
 
     @hookimpl
     def hpsearch_run(self, study: Study, evaluate: Evaluate) -> bool | None:
         if self._online is None:
-            return None  # Offline the core's own loop asks for each trial.
+            return None  # The core's own loop asks for each trial.
         self._online.run(evaluate)
         return True
 
     @hookimpl
-    def hpsearch_close(self, study: Study, error: BaseException | None) -> Any:
-        if self._online is not None:
-            self._online.close()
+    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+        return self._chooser.suggest(trial)
+
+    @hookimpl
+    def hpsearch_start(self, study: Study, trial: Trial) -> None:
+        self._sweep.heed_cap(study)
+        if self._runs is not None:
+            self._chooser.start(trial)
+            self._runs.open(trial)
+
+    @hookimpl
+    def hpsearch_report(
+        self, study: Study, trial: Trial, step: int, values: tuple[float, ...]
+    ) -> bool:
+        if trial.native is not None:
+            runs.report(trial.native, self._sweep.metric, step, values[0])
+        return self._hyperband is not None and self._hyperband.stops(trial)
+
+    @hookimpl
+    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+        if self._runs is not None:
+            self._chooser.tell(trial)
+            self._runs.finish(trial)
+            if self._hyperband is not None:
+                self._hyperband.tell(trial)
+        self._sweep.heed_target(study, trial)
+
+    @hookimpl
+    def hpsearch_close(self, study: Study, error: BaseException | None) -> None:
+        for opened in (self._online, self._runs):
+            if opened is not None:
+                opened.close()

@@ -13,11 +13,13 @@ from hpsearch_wandb.options import METHODS
 
 if TYPE_CHECKING:
     from hpsearch.study import Study
+    from hpsearch.trial import Trial
     from hpsearch_wandb.options import WandbOptions
 
 logger = logging.getLogger("hpsearch")
 
 _HYPERBAND = ("type", "min_iter", "max_iter", "s", "eta", "strict")
+_METRIC = ("name", "goal", "target", "impute", "impute_while_running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Sweep:
         _override(config, "method", options.method)
         _override(config, "early_terminate", options.early_terminate)
         config.setdefault("method", "random")
-        metric = config["metric"] = dict(config.get("metric") or {})
+        metric = config["metric"] = _metric(config.get("metric"))
         _override(metric, "name", options.metric, "metric")
         metric.setdefault("name", "objective")
         (direction,) = study.directions
@@ -87,6 +89,39 @@ class Sweep:
             options.entity or config.get("entity"),
         )
 
+    def heed_cap(self, study: Study) -> None:
+        """Start no more trials once there are as many as the sweep's ``run_cap``."""
+        cap = self.config.get("run_cap")
+        if cap is not None and len(study.trials) >= cap:
+            study.history.request_stop(f"the sweep's run_cap of {cap} was reached")
+
+    def heed_target(self, study: Study, trial: Trial) -> None:
+        """Start no more trials once one has reached the metric's ``target``."""
+        target = self.config["metric"].get("target")
+        if target is None or trial.objectives is None:
+            return
+        (objective,) = trial.objectives
+        minimize = self.config["metric"]["goal"] == "minimize"
+        if objective <= target if minimize else objective >= target:
+            study.history.request_stop(f"trial {trial.number} reached the target {target}")
+
+
+def _metric(given: object) -> dict[str, Any]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise SpaceError(f"the sweep's metric is {given!r}, expected {{'name': 'objective'}}")
+    for key in given:
+        if key not in _METRIC:
+            raise SpaceError(
+                f"the sweep's metric has no {key!r}.{nearest(str(key), _METRIC)} "
+                f"It has {listed(_METRIC)}"
+            )
+    for key, kind in (("name", str), ("target", int | float)):
+        if key in given and not isinstance(given[key], kind):
+            raise SpaceError(f"the {key} of the sweep's metric is {given[key]!r}")
+    return dict(given)
+
 
 def _override(config: dict[str, Any], key: str, option: Any, name: str | None = None) -> None:
     if option is None:
@@ -105,6 +140,9 @@ def _check(config: Mapping[str, Any]) -> None:
             f"the sweep's method is {method!r}, expected one of {listed(METHODS)}."
             f"{nearest(str(method), METHODS)}"
         )
+    cap = config.get("run_cap")
+    if cap is not None and (type(cap) is not int or cap < 1):
+        raise SpaceError(f"the sweep's run_cap is {cap!r}, expected a whole number of at least 1")
     rule = config.get("early_terminate")
     if rule is not None:
         _check_hyperband(rule)

@@ -1,0 +1,178 @@
+"""One parameter of a sweep: read exactly, written exactly, and drawn as W&B draws it.
+
+What Float, Int and Categorical say exactly is read into them; the rest stays in W&B's words.
+
+- ``log_uniform`` and ``inv_log_uniform`` take exponents of e; both, and their ``_values`` forms,
+  are log-uniform: the inverse of a log-uniform number is one.
+- ``q_`` rounds to the nearest multiple of q, so a multiple has the share of the interval around
+  it. The shares are equal, those of a Float or Int with steps, only if the bounds lie half way
+  between two multiples; those of an Int on a log scale are the same with q = 1.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from hpsearch.distributions import Categorical, Distribution, Float, Int, Native
+from hpsearch.errors import SpaceError
+from hpsearch_wandb.definitions import checked, exponents, quantized
+
+DIALECT = "wandb"
+
+_UNBOUNDED = sys.float_info.max
+_WHOLE = 2**53
+"""Up to here a float holds every whole number, and W&B computes in floats."""
+
+
+def read(definition: object) -> Distribution:
+    """Return what a parameter's definition says.
+
+    Raises:
+        SpaceError: It is none of W&B's, or its values are no choices.
+    """
+    full = checked(definition)
+    kind, low, high = full["distribution"], full.get("min"), full.get("max")
+    if kind == "constant":
+        return _choices([full["value"]])
+    if "values" in full:
+        return _categorical(full)
+    if kind == "int_uniform":
+        return Int(low, high)
+    if kind == "uniform":
+        return Float(low, high)
+    if kind in ("log_uniform_values", "inv_log_uniform_values"):
+        return Float(low, high, log=True)
+    if kind == "log_uniform":
+        return Float(math.exp(low), math.exp(high), log=True)
+    if kind == "inv_log_uniform":
+        return Float(math.exp(-high), math.exp(-low), log=True)
+    steps = _equal_shares(full)
+    return Native(DIALECT, full, _support(full)) if steps is None else steps
+
+
+def listing(definition: object) -> Distribution:
+    """Return what a definition says to W&B's grid, which lists a ``q_uniform`` otherwise.
+
+    It counts from ``min`` by ``q`` and leaves ``max`` out, as ``numpy.arange`` does.
+    """
+    full = checked(definition)
+    if full["distribution"] != "q_uniform":
+        return read(definition)
+    low, q = full["min"], full["q"]
+    last = low + (math.ceil((full["max"] - low) / q) - 1) * q
+    whole = all(type(full[key]) is int for key in ("min", "max", "q"))
+    return Int(low, last, step=q) if whole else Float(low, last, step=q)
+
+
+def write(distribution: Distribution) -> dict[str, Any]:
+    """Return the definition that says exactly this, so that it reads back equal.
+
+    Raises:
+        SpaceError: There is none.
+    """
+    if isinstance(distribution, Native):
+        if distribution.dialect != DIALECT:
+            raise SpaceError(f"{distribution} cannot be said to W&B")
+        return dict(distribution.definition)
+    definition = _definition(distribution)
+    if definition is None or read(definition) != distribution:
+        raise SpaceError(f"W&B has no distribution that is exactly {distribution}")
+    return definition
+
+
+def draw(distribution: Distribution, rng: random.Random) -> Any:
+    """Draw a value of any parameter, W&B's own kinds included."""
+    if not isinstance(distribution, Native):
+        return distribution.sample(rng)
+    definition = distribution.definition
+    kind: str = definition["distribution"]
+    if "values" in definition:
+        return rng.choices(definition["values"], definition.get("probabilities"))[0]
+    if kind == "q_uniform":
+        value = rng.uniform(definition["min"], definition["max"])
+    elif kind.startswith("q_log_uniform"):
+        value = math.exp(rng.uniform(*exponents(definition)))
+    elif "mu" in definition:
+        value = rng.normalvariate(definition["mu"], definition["sigma"])
+        value = math.exp(value) if "log" in kind else value
+    else:
+        value = rng.betavariate(definition["a"], definition["b"])
+    return quantized(value, definition["q"]) if "q" in definition else value
+
+
+def _definition(distribution: Float | Int | Categorical) -> dict[str, Any] | None:
+    if isinstance(distribution, Categorical):
+        return {"values": list(distribution.choices)}
+    low, high = distribution.low, distribution.high
+    if low == high:
+        return None  # W&B wants max above min, and a constant reads as a choice.
+    if isinstance(distribution, Int) and distribution.log:
+        half = {"min": low - 0.5, "max": high + 0.5, "q": 1}
+        return {"distribution": "q_log_uniform_values", **half}
+    if distribution.log:
+        return {"distribution": "log_uniform_values", "min": low, "max": high}
+    step = distribution.step
+    if step is not None and not (isinstance(distribution, Int) and step == 1):
+        half = {"min": low - step / 2, "max": high + step / 2, "q": step}
+        return {"distribution": "q_uniform", **half}
+    kind = "int_uniform" if isinstance(distribution, Int) else "uniform"
+    return {"distribution": kind, "min": low, "max": high}
+
+
+def _choices(values: list[Any]) -> Categorical:
+    choices = Categorical(values)
+    choices.check()
+    return choices
+
+
+def _categorical(full: Mapping[str, Any]) -> Categorical | Native:
+    """Return the choices; in W&B's words where one is likelier than another."""
+    values = list(full["values"])
+    # Written twice, a value is twice as likely; equal values of two types stay apart, and an error.
+    kept = [v for i, v in enumerate(values) if (type(v), v) not in [(type(w), w) for w in values[:i]]]
+    support = _choices(kept)
+    shares = set(full.get("probabilities", [1]))
+    if len(shares) == 1 and len(kept) == len(values):
+        return support
+    return Native(DIALECT, {**full, "values": values}, support)
+
+
+def _equal_shares(full: Mapping[str, Any]) -> Float | Int | None:
+    """Return the steps, or the Int on a log scale, that a ``q_`` distribution is exactly."""
+    kind, q = full["distribution"], full.get("q")
+    if kind == "q_uniform":
+        first, last = full["min"] / q + 0.5, full["max"] / q - 0.5
+        if all(abs(bound - round(bound)) <= 1e-9 * max(1.0, abs(bound)) for bound in (first, last)):
+            low, high = round(first) * q, round(last) * q
+            return Int(low, high, step=q) if isinstance(q, int) else Float(low, high, step=q)
+    if kind == "q_log_uniform_values" and type(q) is int and q == 1:
+        low, high = full["min"] + 0.5, full["max"] - 0.5
+        if low == int(low) and high == int(high):
+            return Int(int(low), int(high), log=True)
+    return None
+
+
+def _support(full: Mapping[str, Any]) -> Float | Int:
+    """Return which values a distribution of W&B's own can give."""
+    kind, q = full["distribution"], full.get("q")
+    low, high = 0.0, _UNBOUNDED
+    if kind == "q_uniform":
+        low, high = full["min"], full["max"]
+    elif kind.startswith("q_log_uniform"):
+        low, high = (math.exp(bound) for bound in exponents(full))
+    elif kind.endswith("beta"):
+        high = 1.0
+    elif kind.endswith("normal") and "log" not in kind:
+        low = -_UNBOUNDED
+    if q is None:
+        return Float(low, high)
+    if isinstance(q, int):
+        low, high = max(low, -_WHOLE), min(high, _WHOLE)
+        return Int(round(low / q) * q, round(high / q) * q, step=q)
+    if high == _UNBOUNDED:
+        return Float(low, high)
+    return Float(quantized(low, q), quantized(high, q), step=q)

@@ -1,0 +1,140 @@
+"""The W&B run of each trial: opened when it starts, fed with its reports, finished when it ends."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import string
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.trial import TrialState
+
+if TYPE_CHECKING:
+    import wandb
+
+    from hpsearch.study import Study
+    from hpsearch.trial import Trial
+    from hpsearch_wandb.options import Mode, WandbOptions
+    from hpsearch_wandb.sweep import Sweep
+
+STEP = "step"
+"""The name under which a report's step is logged."""
+
+
+class OfflineRuns:
+    """The runs of an offline sweep, grouped under one sweep id, ready for ``wandb sync``.
+
+    Attributes:
+        sweep_id: The sweep's id: given, that of the study's earlier trials, or a new one.
+    """
+
+    def __init__(self, study: Study, sweep: Sweep, options: WandbOptions, mode: Mode) -> None:
+        self.sweep_id = options.sweep_id or _earlier(study) or new_id()
+        self._study = study
+        self._sweep = sweep
+        self._options = options
+        self._mode = mode
+        self._open: dict[int, wandb.Run] = {}
+        # W&B says some twenty lines of each offline run, unless the user wants them.
+        self._quiet: dict[str, Any] = {} if "WANDB_SILENT" in os.environ else {"silent": True}
+
+    def open(self, trial: Trial) -> None:
+        """Open the trial's run; it is ``wandb.run`` unless another one is open already."""
+        import wandb
+
+        options = self._options
+        run = wandb.init(
+            mode=self._mode,
+            project=self._sweep.project,
+            entity=self._sweep.entity,
+            group=options.group or self.sweep_id,
+            name=f"run-{trial.id}",
+            tags=list(options.tags),
+            dir=None if options.dir is None else os.fspath(options.dir),
+            config=config_of(trial, self._study),
+            reinit="default" if wandb.run is None else "create_new",
+            settings=wandb.Settings(sweep_id=self.sweep_id, **self._quiet),
+        )
+        prepare(run, self._sweep.metric)
+        self._open[trial.number] = run
+        trial.native = run
+        self._study.history.annotate(
+            trial, "wandb", {"sweep": self.sweep_id, "run": run.id, "dir": run.settings.sync_dir}
+        )
+
+    def finish(self, trial: Trial) -> None:
+        """Finish the trial's run, if it has one: a trial of an earlier search has none."""
+        run = self._open.pop(trial.number, None)
+        if run is not None:
+            finish(run, trial, self._sweep.metric)
+
+    def close(self) -> None:
+        """Finish what the search left open when it broke."""
+        for run in self._open.values():
+            release(run)
+            run.finish(exit_code=1)
+        self._open.clear()
+
+
+def new_id() -> str:
+    """Return an id of W&B's form, not from the random numbers of the search."""
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
+
+
+def config_of(trial: Trial, study: Study) -> dict[str, Any]:
+    """Return a trial's parameters as W&B's config has them, nested ones nested."""
+    space = study.space
+    if space is None:
+        return dict(trial.params)
+    flat = {
+        name: value
+        for name, value in trial.params.items()
+        if name.rpartition(".")[0] not in space.groups
+    }
+    return {**flat, **space.nested(trial.params)}
+
+
+def prepare(run: wandb.Run, metric: str) -> None:
+    """Make a run ready for its trial.
+
+    A report has a step of its own, since other callbacks log into the run as well. The run stays
+    open to the end of the trial: transformers' ``WandbCallback`` and a ``with wandb.init()`` in the
+    objective finish whatever run is open, and the callback would go on in a second one.
+    """
+    run.define_metric(metric, step_metric=STEP)
+    # The one private name: ``finish`` and ``__exit__`` both end here. Tried with wandb 0.31.
+    vars(run)["_finish"] = _stay_open
+
+
+def release(run: wandb.Run) -> None:
+    """Let a run be finished again."""
+    vars(run).pop("_finish", None)
+
+
+def report(run: wandb.Run, metric: str, step: int, value: float) -> None:
+    """Log a report into the history of a run."""
+    run.log({metric: value, STEP: step})
+
+
+def finish(run: wandb.Run, trial: Trial, metric: str) -> None:
+    """Write how a trial ended into its run, and finish it: with an exit code of 1 if it failed."""
+    facts: Mapping[str, Any] = {"trial": trial.number, "state": str(trial.state)}
+    run.summary.update(facts)
+    if trial.objectives is not None:
+        (run.summary[metric],) = trial.objectives
+    release(run)
+    run.finish(exit_code=1 if trial.state is TrialState.FAILED else 0)
+
+
+def _stay_open(exit_code: int | None = None) -> None:
+    """Take the place of a run's own way to finish while its trial runs."""
+
+
+def _earlier(study: Study) -> str | None:
+    """Return the sweep id of the trials that a resumed study has."""
+    for trial in study.trials:
+        noted = trial.attrs.get("wandb")
+        if noted is not None:
+            return str(noted["sweep"])
+    return None

@@ -1,0 +1,184 @@
+"""The W&B server of an online search: logging in, and creating or finding the sweep there."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.errors import BackendError, OptionError, SpaceError
+from hpsearch.space import Space
+from hpsearch_wandb.dialect import WandbDialect
+from hpsearch_wandb.options import url_of
+from hpsearch_wandb.runs import FACT
+
+if TYPE_CHECKING:
+    import wandb
+
+    from hpsearch.study import Study
+    from hpsearch.trial import Trial
+    from hpsearch_wandb.options import WandbOptions
+    from hpsearch_wandb.sweep import Sweep
+
+logger = logging.getLogger("hpsearch")
+
+_ALIVE = ("RUNNING", "PENDING", "PAUSED")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSweep:
+    """A sweep as the server has it."""
+
+    entity: str
+    project: str
+    id: str
+
+    @property
+    def path(self) -> str:
+        """What ``wandb.agent`` and W&B's own commands take."""
+        return f"{self.entity}/{self.project}/{self.id}"
+
+    @property
+    def fact(self) -> dict[str, str]:
+        """What is kept with each trial that has a run in the sweep."""
+        return {"entity": self.entity, "project": self.project, "sweep": self.id}
+
+    def has(self, trial: Trial) -> bool:
+        """Whether an earlier trial has a run in the sweep."""
+        return self.fact.items() <= trial.attrs.get(FACT, {}).items()
+
+
+@contextmanager
+def environment(options: WandbOptions) -> Iterator[None]:
+    """Have W&B read the options from its environment variables; put all back in the end.
+
+    The agent and the runs that it starts read nothing else.
+
+    Raises:
+        OptionError: The environment says that W&B is not to be used online.
+    """
+    import wandb
+
+    mode = os.environ.get("WANDB_MODE", "online")
+    if mode not in ("online", "run"):
+        raise OptionError(f"mode='online' is asked for, and WANDB_MODE is {mode!r}; unset one")
+    if wandb.run is not None:
+        logger.warning("W&B's run %s is finished: the sweep's agent opens others", wandb.run.id)
+    before = _variables()
+    given = {"BASE_URL": options.base_url, "API_KEY": options.api_key, "DIR": options.dir}
+    os.environ.update({f"WANDB_{name}": str(value) for name, value in given.items() if value})
+    wandb.teardown()  # It reads the environment once, when it is first used.
+    try:
+        yield
+    finally:
+        wandb.teardown()
+        for name in _variables():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+def log_in(options: WandbOptions) -> wandb.Api:
+    """Return W&B's client of the server, which has accepted the key.
+
+    Raises:
+        BackendError: The server does not answer, or refuses the key.
+    """
+    import wandb
+
+    try:
+        return wandb.Api()
+    except wandb.errors.Error as error:
+        cause = error.__cause__
+        if cause is not None and getattr(cause, "response", None) is None:
+            reason = "it does not answer"
+        elif cause is not None:
+            reason = f"it refuses the API key: {cause}"
+        else:
+            reason = str(error)
+        raise BackendError(f"the W&B server {url_of(options)} cannot be used: {reason}") from error
+
+
+def create(sweep: Sweep, space: Space) -> ServerSweep:
+    """Create the sweep on the server.
+
+    Raises:
+        SpaceError: W&B cannot express the space.
+        BackendError: The server refuses: the entity or project does not exist, say.
+    """
+    import wandb
+
+    parameters = sweep.parameters or WandbDialect().write(_unconditional(space))["parameters"]
+    try:
+        id = wandb.sweep(
+            {**sweep.config, "parameters": parameters}, entity=sweep.entity, project=sweep.project
+        )
+    except (wandb.errors.Error, ValueError) as error:
+        where = f"entity {sweep.entity!r}, project {sweep.project!r}"
+        raise BackendError(f"the W&B server refused the sweep ({where}): {error}") from error
+    # Where it is: what was not given, the server has settled.
+    return ServerSweep(os.environ["WANDB_ENTITY"], os.environ["WANDB_PROJECT"], id)
+
+
+def earlier(study: Study) -> str | None:
+    """Return the path of the server's sweep that has the study's last trials, None if none has."""
+    for trial in reversed(study.trials):
+        fact = trial.attrs.get(FACT, {})
+        if "entity" in fact:
+            return f"{fact['entity']}/{fact['project']}/{fact['sweep']}"
+    return None
+
+
+def find(api: wandb.Api, path: str, sweep: Sweep, space: Space) -> ServerSweep:
+    """Return a sweep that the server has already.
+
+    Raises:
+        BackendError: There is none, or it has ended.
+        SpaceError: It searches another space than the study.
+        OptionError: It optimises another metric, or in another direction.
+    """
+    import wandb
+
+    given = {"entity": sweep.entity, "project": sweep.project}
+    api.settings.update({name: value for name, value in given.items() if value})
+    try:
+        found = api.sweep(path)
+    except (wandb.errors.Error, ValueError) as error:
+        raise BackendError(f"the W&B server has no sweep {path!r}: {error}") from error
+    if found.state.upper() not in _ALIVE:
+        raise BackendError(f"the W&B sweep {path!r} is {found.state.lower()}; start another one")
+    config = found.config
+    _check_space(path, config, space)
+    _check_metric(path, config.get("metric") or {}, sweep)
+    return ServerSweep(*found.path)
+
+
+def _check_space(path: str, config: Mapping[str, Any], space: Space) -> None:
+    given = {key: config[key] for key in ("method", "parameters") if key in config}
+    there, here = WandbDialect().read(given).parameters, space.parameters
+    for name in {**there, **here}:
+        if there.get(name) != here.get(name):
+            raise SpaceError(
+                f"parameter {name!r} is {there.get(name, 'missing')} in the W&B sweep {path!r}, "
+                f"and {here.get(name, 'missing')} in the study"
+            )
+
+
+def _check_metric(path: str, there: Mapping[str, Any], sweep: Sweep) -> None:
+    here = sweep.config["metric"]
+    for key in ("name", "goal"):
+        if key in there and there[key] != here[key]:
+            raise OptionError(
+                f"the W&B sweep {path!r} has the metric's {key} {there[key]!r}, and the search "
+                f"{here[key]!r}"
+            )
+
+
+def _unconditional(space: Space) -> Space:
+    return Space(space.parameters, groups=space.groups)
+
+
+def _variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}

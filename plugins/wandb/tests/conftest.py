@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _wandb_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Keep W&B to the test's folder, quiet, and away from keys and settings of this machine."""
+    for name in ("API_KEY", "MODE", "PROJECT", "ENTITY", "BASE_URL", "SWEEP_ID", "RUN_GROUP"):
+        monkeypatch.delenv(f"WANDB_{name}", raising=False)
+    folders = {"WANDB_DIR": "", "WANDB_CONFIG_DIR": "config", "WANDB_CACHE_DIR": "cache"}
+    for name, folder in folders.items():
+        (tmp_path / "wandb_home" / folder).mkdir(parents=True, exist_ok=True)
+        monkeypatch.setenv(name, str(tmp_path / "wandb_home" / folder))
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_CONSOLE", "off")
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    yield
+    import wandb
+
+    assert wandb.run is None, "a run was left open"

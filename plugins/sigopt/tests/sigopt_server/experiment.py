@@ -21,6 +21,20 @@ KINDS: dict[str, tuple[type, ...]] = {
 }
 """What a parameter's value is, by the parameter's type."""
 
+RUN_KEYS = (
+    "assignments",
+    "datasets",
+    "deleted",
+    "logs",
+    "metadata",
+    "model",
+    "name",
+    "project",
+    "source_code",
+    "state",
+    "values",
+)
+
 ENDED = ("completed", "failed")
 """The states in which a training run is an observation."""
 
@@ -60,6 +74,7 @@ class Experiment:
         if self.runs_only and not automatic:
             raise Refusal(HTTPStatus.FORBIDDEN, "Suggestions: please create runs instead")
         refuse_unknown(body, ("assignments", "metadata"))
+        check_metadata(body)
         drawn = body.get("assignments") or draw(self.definition, len(self.suggestions), self.rng)
         self._check(drawn)
         suggestion: Document = {
@@ -85,6 +100,7 @@ class Experiment:
         if self.runs_only and not automatic:
             raise Refusal(HTTPStatus.FORBIDDEN, "Observations: please create runs instead")
         refuse_unknown(body, ("suggestion", "assignments", "values", "value", "failed", "metadata"))
+        check_metadata(body)
         given = [key for key in ("suggestion", "assignments") if body.get(key) is not None]
         if len(given) != 1:
             raise bad("Must provide exactly one of `suggestion`, `assignments`")
@@ -116,6 +132,8 @@ class Experiment:
         """Create a training run: one that asks for a suggestion, or one that has ended."""
         if not self.runs_only:
             raise Refusal(HTTPStatus.FORBIDDEN, f"Experiment {self.id} cannot create training runs")
+        refuse_unknown(body, RUN_KEYS)
+        check_metadata(body)
         run: Document = {
             "object": "training_run",
             "id": next(self.ids),
@@ -140,6 +158,8 @@ class Experiment:
 
     def update_run(self, run: Document, body: Mapping[str, Any], *, merge: bool) -> None:
         """Change a run; one that ends becomes an observation, once."""
+        refuse_unknown(body, RUN_KEYS)
+        check_metadata(body)
         if merge:
             merge_into(run, body)
         else:
@@ -226,6 +246,13 @@ class Experiment:
     def _scores(self, observation: Document, signs: Mapping[str, int]) -> list[float]:
         values = {item.get("name"): item["value"] for item in observation["values"]}
         return [sign * values[name] for name, sign in signs.items()]
+
+
+def check_metadata(body: Mapping[str, Any]) -> None:
+    """Refuse metadata that is not flat: names with texts, numbers or nothing."""
+    for name, value in (body.get("metadata") or {}).items():
+        if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+            raise bad(f"Invalid metadata {name}: {value!r} is no string and no number")
 
 
 def beats(one: Sequence[float], other: Sequence[float]) -> bool:

@@ -73,6 +73,8 @@ class Service:
         match method, path:
             case "GET", []:
                 return {"object": "client", "id": CLIENT, "name": "hpsearch"}
+            case "GET", ["projects"]:
+                return _pagination([_project(project) for project in self.projects])
             case "POST", ["projects"]:
                 if body["id"] in self.projects:
                     raise Refusal(HTTPStatus.CONFLICT, f"Project {body['id']} already exists")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import ArgumentError, HpsearchError
@@ -16,7 +17,8 @@ def pack(evaluate: Evaluate, dumps: Callable[[Any], bytes]) -> bytes:
     """Return an evaluation as bytes.
 
     An objective that is more than a function may name its parts for the error below, by a method
-    ``parts()`` that returns them by name, such as ``{"the Trainer's compute_metrics": ...}``.
+    ``parts()`` that returns them by name, such as ``{"the Trainer's compute_metrics": ...}``. Its
+    ``travelling()``, if it has one, is a context in which it is pickled.
 
     Args:
         evaluate: What runs the trials.
@@ -26,16 +28,17 @@ def pack(evaluate: Evaluate, dumps: Callable[[Any], bytes]) -> bytes:
     Raises:
         ArgumentError: Naming each part that cannot be pickled, and why.
     """
-    try:
-        return dumps(evaluate)
-    except HpsearchError:
-        raise
-    except Exception as error:
-        parts = list(_culprits(_parts(evaluate), dumps)) or [f"the objective ({_said(error)})"]
-        raise ArgumentError(
-            f"trials run in other processes here, and this cannot go there: {'; '.join(parts)}. "
-            "Create it inside the function that uses it"
-        ) from error
+    with getattr(evaluate.objective, "travelling", nullcontext)():
+        try:
+            return dumps(evaluate)
+        except HpsearchError:
+            raise
+        except Exception as error:
+            parts = list(_culprits(_parts(evaluate), dumps)) or [f"the objective ({_said(error)})"]
+            raise ArgumentError(
+                "trials run in other processes here, and this cannot go there: "
+                f"{'; '.join(parts)}. Create it inside the function that uses it"
+            ) from error
 
 
 def _parts(evaluate: Evaluate) -> Mapping[str, Any]:

@@ -7,12 +7,47 @@ Everything else in this package uses the public face of ``Trainer``: its callbac
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel, Trainer
+from transformers import (
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+from transformers.integrations.integration_utils import get_reporting_integration_callbacks
+from transformers.trainer import DEFAULT_CALLBACKS, DEFAULT_PROGRESS_CALLBACK
 
 from hpsearch.errors import ArgumentError, listed
+
+_BUILT_BY_TRAINERS = """
+    args model model_wrapped optimizer lr_scheduler accelerator gather_function callback_handler
+    state control deepspeed _memory_tracker _tr_loss _eval_dataloaders _past neftune_hook_handle
+    push_in_progress
+"""
+BUILT_BY_TRAINERS = frozenset(_BUILT_BY_TRAINERS.split())
+"""The attributes that each Trainer makes for itself: its model, its process, its training."""
+
+
+def usual_callbacks(args: TrainingArguments) -> set[type[TrainerCallback]]:
+    """Return the classes of the callbacks that every Trainer with these arguments makes."""
+    return {
+        *DEFAULT_CALLBACKS,
+        *get_reporting_integration_callbacks(args.report_to),  # type: ignore[no-untyped-call]
+        DEFAULT_PROGRESS_CALLBACK,
+        PrinterCallback,
+    }
+
+
+def without_process(args: TrainingArguments) -> TrainingArguments:
+    """Return a copy of the arguments that does not know its process and its devices yet."""
+    copied = copy.copy(args)
+    for name in ("distributed_state", "_setup_devices", "__cached__setup_devices", "_n_gpu"):
+        vars(copied).pop(name, None)
+    return copied
 
 
 def forget_what_was_read(trainer: Trainer) -> None:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from pathlib import PurePath
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import number_of_arguments
 
-from hpsearch import registry
-from hpsearch.errors import ArgumentError, CapabilityError, SpaceError, TrialPruned, listed
+from hpsearch.errors import ArgumentError, TrialPruned, listed
 from hpsearch.transformers import arguments
+from hpsearch.transformers.baseline import enqueue_baseline
 from hpsearch.transformers.build import TrainerFactory, built, check_process, check_source, set_up
 from hpsearch.transformers.callbacks import listen
 from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.environment import environment
 from hpsearch.transformers.metrics import ComputeObjective, Objective, ObjectiveFrom
-from hpsearch.transformers.pristine import borrowed
+from hpsearch.transformers.names import RunNames
+from hpsearch.transformers.pristine import borrowed, settle
 from hpsearch.transformers.reads import ReadTrial, SpaceFunction
+from hpsearch.transformers.recipe import Recipe
 from hpsearch.transformers.run import TrialRun
 from hpsearch.trial import Trial
 
@@ -36,6 +38,9 @@ class TrainerObjective:
     Each trial starts from the Trainer as it was given: its arguments with the trial's values, the
     seed set before the model is built, a new model, optimiser and scheduler, its own folder. After
     the trial the Trainer is as before and the trial's memory is released.
+
+    It travels to other processes, closures and all, by :func:`hpsearch.travel.pack`; each builds
+    the Trainer once, from its :class:`~hpsearch.transformers.recipe.Recipe`.
 
     Args:
         trainer: A Trainer with a ``model_init``. It takes each parameter that is named like a
@@ -74,16 +79,16 @@ class TrainerObjective:
                 "baseline=True tries the arguments that a Trainer came with, and trainer_factory "
                 "builds one only from parameters; give these as enqueue=[{...}]"
             )
-        self.refusal: ArgumentError | None = None
-        self._trainer = trainer
+        self._recipe = None if trainer is None else Recipe(trainer)
         self._factory = trainer_factory
         self._objective = Objective(compute_objective, objective_from)
-        self._hp_name = hp_name
+        self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
         self._baseline = baseline
         self._space_function = space_function
-        self._names: dict[str, int] = {}
         self._consumed: set[str] = set()
+        self._earlier: frozenset[int] = frozenset()
+        self._has_travelled = False
 
     # Before the first trial.
 
@@ -94,9 +99,9 @@ class TrainerObjective:
             ArgumentError: A name is misspelt, cannot be searched here, or would be read by nobody;
                 or a parameter has values that its field cannot take.
         """
-        self.refusal = None
         self._consumed.clear()
-        trainer = self._trainer
+        self._earlier = frozenset(trial.number for trial in study.trials)
+        trainer = None if self._recipe is None else self._recipe.trainer
         names = study.parameter_names or ()
         parameters = study.space.parameters if study.space is not None else {}
         for name in names:
@@ -108,14 +113,9 @@ class TrainerObjective:
                     check_distribution(trainer.args, name, parameters[name])
         has_metrics = None if trainer is None else trainer.compute_metrics is not None
         self._objective.announce(study.directions, has_metrics)
-        self._names = {
-            trial.attrs["run_name"]: trial.number
-            for trial in study.trials
-            if "run_name" in trial.attrs
-        }
+        self._run_names.take_over(study.trials)
         if self._baseline and trainer is not None and not study.trials:
-            _check_replay(study)
-            study.history.enqueue(_baseline(trainer.args, study))
+            enqueue_baseline(trainer.args, study)
 
     def _check_name(self, trainer: Trainer, name: str) -> None:
         args = trainer.args
@@ -139,13 +139,24 @@ class TrainerObjective:
         try:
             return self._run(trial)
         except ArgumentError as error:
-            self.refusal = error
+            trial.annotate("refusal", str(error))
             trial.stop_study()
             raise
 
+    def refusal(self, study: Study) -> ArgumentError | None:
+        """Return why a trial ended the search, in whichever process; None if none did."""
+        for trial in study.trials:
+            if "refusal" in trial.attrs and trial.number not in self._earlier:
+                return ArgumentError(trial.attrs["refusal"])
+        return None
+
     def _run(self, trial: Trial) -> tuple[float, ...]:
         view = ReadTrial(trial)
-        with borrowed(self._source(view)) as trainer:
+        trainer = self._source(view)
+        if self._has_travelled:
+            self._has_travelled = False
+            settle()
+        with borrowed(trainer):
             run = TrialRun(trainer, trial, self._objective, self._checkpoint)
             values = self._values_for_arguments(trainer, view)
             set_up(trainer, values)
@@ -167,8 +178,8 @@ class TrainerObjective:
     def _source(self, view: ReadTrial) -> Trainer:
         if self._factory is not None:
             return built(self._factory, view)
-        assert self._trainer is not None
-        return self._trainer
+        assert self._recipe is not None
+        return self._recipe.trainer
 
     def _values_for_arguments(self, trainer: Trainer, view: ReadTrial) -> dict[str, Any]:
         """Return what is set on the arguments: every field that the factory has not read."""
@@ -192,7 +203,7 @@ class TrainerObjective:
         """
         if trainer.model_init is None:
             self._check_read(trainer, view)
-            run.begin(self._name(view.trial))
+            run.begin(self._run_names)
             return
         build: Callable[[Any], nn.Module] = trainer.call_model_init
         known = frozenset(view.trial)
@@ -201,7 +212,7 @@ class TrainerObjective:
             model = build(view)
             _check_suggested(trainer.args, frozenset(view.trial) - known)
             self._check_read(trainer, view)
-            run.begin(self._name(view.trial))
+            run.begin(self._run_names)
             return model
 
         vars(trainer)["call_model_init"] = call_model_init
@@ -224,19 +235,29 @@ class TrainerObjective:
             return _NO_READER
         return "model_init(trial) did not read it from the trial"
 
-    def _name(self, trial: Trial) -> str:
-        name = f"run-{trial.id}" if self._hp_name is None else _checked_name(self._hp_name(trial))
-        if self._names.setdefault(name, trial.number) != trial.number:
-            longer = f"{name}-{trial.id}"
-            logger.warning(
-                "trial %d is called %r, since trial %d already has the name %r",
-                trial.number,
-                longer,
-                self._names[name],
-                name,
-            )
-            return longer
-        return name
+    # Travelling to another process.
+
+    def parts(self) -> dict[str, Any]:
+        """Return what travels, by the names under which an error speaks of it."""
+        parts = {} if self._recipe is None else self._recipe.parts()
+        return {
+            **parts,
+            "trainer_factory": self._factory,
+            "compute_objective": self._objective.compute,
+            "hp_name": self._run_names.hp_name,
+        }
+
+    @contextmanager
+    def travelling(self) -> Iterator[None]:
+        """Pickle what refers to the Trainer so that it refers to the one built elsewhere."""
+        if self._recipe is None:
+            yield
+            return
+        with self._recipe.travelling():
+            yield
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_has_travelled": True}
 
 
 _NO_READER = "model_init takes no argument that it could be read from"
@@ -262,45 +283,3 @@ def _check_suggested(args: TrainingArguments, names: frozenset[str]) -> None:
             f"model_init suggests {listed(late)}, which TrainingArguments have and which were set "
             "before the model was built; suggest it in hp_space"
         )
-
-
-def _check_replay(study: Study) -> None:
-    if not study.capabilities.replay:
-        raise CapabilityError(
-            f"{registry.find(study.backend)} accepts no trials that it did not suggest "
-            "(capability 'replay'), so baseline=True does not work with it"
-        )
-
-
-def _baseline(args: TrainingArguments, study: Study) -> Mapping[str, Any]:
-    known = arguments.field_names(args)
-    if study.space is None:
-        names = study.parameter_names or ()
-        return {name: _plain(getattr(args, name)) for name in names if name in known}
-    params: dict[str, Any] = {}
-    for name, distribution in study.space.active(params):
-        if name not in known:
-            raise ArgumentError(
-                f"baseline=True tries what the Trainer's arguments have, and {name!r} is not "
-                "among them; give enqueue=[{...}] with every parameter"
-            )
-        try:
-            params[name] = distribution.validate(_plain(getattr(args, name)))
-        except SpaceError as error:
-            raise ArgumentError(
-                f"baseline=True tries the Trainer's {name!r}, and {error}"
-            ) from None
-    return params
-
-
-def _plain(value: Any) -> Any:
-    """Return an enumeration's value, and a whole float such as 3.0 epochs as an int."""
-    value = getattr(value, "value", value)
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _checked_name(name: Any) -> str:
-    path = PurePath(name) if isinstance(name, str) else None
-    if not name or path is None or path.is_absolute() or ".." in path.parts:
-        raise ArgumentError(f"hp_name returned {name!r}, expected the name of a folder")
-    return str(name)

@@ -13,6 +13,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hpsearch.errors import TrialPruned
 from hpsearch.transformers.metrics import Objective
+from hpsearch.transformers.names import RunNames
 from hpsearch.trial import Trial
 
 
@@ -46,11 +47,11 @@ class TrialRun:
         self._saved: list[int] = []
         self._asked_for: set[int] = set()
 
-    def begin(self, name: str) -> None:
+    def begin(self, names: RunNames) -> None:
         """Name the run and give it its folder, once all parameters are known."""
-        self.name = name
-        self.trainer.args.output_dir = str(self._output_dir() / name)
-        self.trial.annotate("run_name", name)
+        self.name = names.of(self.trial, self._output_dir())
+        self.trainer.args.output_dir = str(self._output_dir() / self.name)
+        self.trial.annotate("run_name", self.name)
         self.trial.annotate("output_dir", str(self._output_dir().absolute()))
 
     def evaluated(self, metrics: Mapping[str, Any]) -> None:

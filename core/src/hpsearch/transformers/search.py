@@ -91,12 +91,14 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
                 n_trials=n_trials,
                 **{"direction": direction, **options},
             )
-        except SearchFailedError:
-            if objective.refusal is None:
+        except SearchFailedError as error:
+            refusal = objective.refusal(error.study)
+            if refusal is None:
                 raise
-            raise objective.refusal from None
-    if objective.refusal is not None:
-        raise objective.refusal
+            raise refusal from error.__cause__
+    refusal = objective.refusal(study)
+    if refusal is not None:
+        raise refusal
     return study.best if len(study.directions) == 1 else study.best_runs
 
 

@@ -15,10 +15,10 @@ from hpsearch_wandb.options import WandbOptions, mode_of
 from hpsearch_wandb.sweep import Sweep
 
 if TYPE_CHECKING:
-    from hpsearch.evaluate import Evaluate
     from hpsearch.study import Study
     from hpsearch.trial import Trial
-    from hpsearch_wandb.online import Online
+    from hpsearch_wandb.choosing import Chooser
+    from hpsearch_wandb.online import OnlineSweep
 
 OFFLINE = Capabilities(
     log=True,
@@ -30,20 +30,20 @@ OFFLINE = Capabilities(
     seeding=True,
     dialect="wandb",
 )
-ONLINE = replace(OFFLINE, owns_loop=True, max_parallel=1, seeding=False)
+ONLINE = replace(OFFLINE, max_parallel=1, seeding=False)
 
 
 class WandbBackend(Backend):
-    """A W&B sweep: ``wandb.agent`` runs it online, the core's own loop offline."""
+    """A W&B sweep: online its server chooses, through W&B's agent; offline it is chosen here."""
 
     api_version = 1
     capabilities = OFFLINE
     Options = WandbOptions
     engine = ENGINE
 
-    _online: Online | None = None
-    _runs: runs.OfflineRuns | None = None
-    _hyperband: Hyperband | None = None
+    _chooser: Chooser
+    _runs: runs.OfflineRuns | OnlineSweep | None = None
+    _rule: Hyperband | OnlineSweep | None = None
 
     @classmethod
     def capabilities_for(cls, options: WandbOptions) -> Capabilities:
@@ -55,23 +55,18 @@ class WandbBackend(Backend):
     def hpsearch_open(self, study: Study) -> None:
         self._sweep = sweep = Sweep.of(study, self.options)
         sweep.heed_cap(study)
-        if study.capabilities.owns_loop:
-            from hpsearch_wandb.online import Online
+        mode = mode_of(self.options)
+        if mode == "online":
+            from hpsearch_wandb.online import OnlineSweep
 
-            self._online = Online(study, sweep, self.options)
-            return
-        self._chooser = make_chooser(study, sweep)
-        if sweep.early_terminate is not None:
-            self._hyperband = Hyperband(sweep)
-        self._runs = runs.OfflineRuns(study, sweep, self.options, mode_of(self.options))
+            online = OnlineSweep(study, sweep, self.options)
+            self._chooser = self._runs = self._rule = online
+        else:
+            self._chooser = make_chooser(study, sweep)
+            if sweep.early_terminate is not None:
+                self._rule = Hyperband(sweep)
+            self._runs = runs.OfflineRuns(study, sweep, self.options, mode)
         study.native = self._runs.sweep_id
-
-    @hookimpl
-    def hpsearch_run(self, study: Study, evaluate: Evaluate) -> bool | None:
-        if self._online is None:
-            return None  # The core's own loop asks for each trial.
-        self._online.run(evaluate)
-        return True
 
     @hookimpl
     def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
@@ -89,20 +84,19 @@ class WandbBackend(Backend):
         self, study: Study, trial: Trial, step: int, values: tuple[float, ...]
     ) -> bool:
         if trial.native is not None:
-            runs.report(trial.native, self._sweep.metric, step, values[0])
-        return self._hyperband is not None and self._hyperband.stops(trial)
+            runs.report(trial.native, self._sweep.report_name, step, values[0])
+        return self._rule is not None and self._rule.stops(trial)
 
     @hookimpl
     def hpsearch_tell(self, study: Study, trial: Trial) -> None:
         if self._runs is not None:
             self._chooser.tell(trial)
             self._runs.finish(trial)
-            if self._hyperband is not None:
-                self._hyperband.tell(trial)
+            if self._rule is not None:
+                self._rule.tell(trial)
         self._sweep.heed_target(study, trial)
 
     @hookimpl
     def hpsearch_close(self, study: Study, error: BaseException | None) -> None:
-        for opened in (self._online, self._runs):
-            if opened is not None:
-                opened.close()
+        if self._runs is not None:
+            self._runs.close()

@@ -49,13 +49,13 @@ class OnlineSweep:
         self._study = study
         self._space = study.space
         self._options = options
-        self._metric = sweep.metric
+        self._config = sweep
         self._agent: SweepAgent | None = None
         self._job: Job | None = None
         self._run: wandb.Run | None = None
         with ExitStack() as opening:
             opening.enter_context(server.environment(options))
-            self._sweep = self._find_or_create(sweep)
+            self._sweep = self._find_or_create()
             self._closing = opening.pop_all()
         self.sweep_id = self._sweep.id
 
@@ -86,7 +86,7 @@ class OnlineSweep:
         if trial.native is None:
             trial.native = self._own_run(trial)
         fact = {**self._sweep.fact, "run": trial.native.id}
-        self._study.history.annotate(trial, runs.FACT, fact)
+        self._study.history.annotate(trial, server.FACT, fact)
 
     def finish(self, trial: Trial) -> None:
         """Finish the trial's run; hand in the run of an earlier trial that the sweep has not."""
@@ -97,9 +97,9 @@ class OnlineSweep:
         else:
             run = self._own_run(trial)
             for step, values in sorted(trial.intermediate.items()):
-                runs.report(run, self._metric, step, values[0])
+                runs.report(run, self._config.report_name, step, values[0])
         self._run = None
-        runs.finish(run, trial, self._metric)
+        runs.finish(run, trial, self._config.metric)
 
     def close(self) -> None:
         """End the agent, and a run that nobody told the end of; leave W&B as it was."""
@@ -109,17 +109,17 @@ class OnlineSweep:
         self._stop_agent()
         self._closing.close()
 
-    def _find_or_create(self, sweep: Sweep) -> ServerSweep:
+    def _find_or_create(self) -> ServerSweep:
         api = server.log_in(self._options)
         if self._options.sweep_id is not None:
-            return server.find(api, self._options.sweep_id, sweep, self._space)
+            return server.find(api, self._options.sweep_id, self._config, self._space)
         earlier = server.earlier(self._study)
         if earlier is not None:
             try:
-                return server.find(api, earlier, sweep, self._space)
+                return server.find(api, earlier, self._config, self._space)
             except BackendError as error:
                 logger.warning("the study goes on in another W&B sweep: %s", error)
-        return server.create(sweep, self._space)
+        return server.create(self._config, self._space)
 
     def _own_run(self, trial: Trial) -> wandb.Run:
         """Open a run of the sweep that the server did not propose."""
@@ -140,7 +140,7 @@ class OnlineSweep:
             run = wandb.init(group=self._options.group, tags=list(self._options.tags), **arguments)
         except wandb.errors.Error as error:
             raise BackendError(f"W&B could not open a run: {error}") from error
-        runs.prepare(run, self._metric)
+        runs.prepare(run, self._config.report_name)
         self._run = run
         return run
 

@@ -40,7 +40,7 @@ class OfflineRuns:
         self._quiet: dict[str, Any] = {} if "WANDB_SILENT" in os.environ else {"silent": True}
 
     def open(self, trial: Trial) -> None:
-        """Open the trial's run; it is ``wandb.run`` unless another one is open already."""
+        """Open the trial's run; it is ``wandb.run`` unless another run is open already."""
         import wandb
 
         options = self._options
@@ -53,10 +53,10 @@ class OfflineRuns:
             tags=list(options.tags),
             dir=None if options.dir is None else os.fspath(options.dir),
             config=config_of(trial, self._study),
-            reinit="default" if wandb.run is None else "create_new",
+            reinit="create_new" if self._open or wandb.run is not None else "default",
             settings=wandb.Settings(sweep_id=self.sweep_id, **self._quiet),
         )
-        prepare(run, self._sweep.metric)
+        prepare(run, self._sweep.report_name)
         self._open[trial.number] = run
         trial.native = run
         self._study.history.annotate(
@@ -95,14 +95,14 @@ def config_of(trial: Trial, study: Study) -> dict[str, Any]:
     return {**flat, **space.nested(trial.params)}
 
 
-def prepare(run: wandb.Run, metric: str) -> None:
+def prepare(run: wandb.Run, report_name: str) -> None:
     """Make a run ready for its trial.
 
     A report has a step of its own, since other callbacks log into the run as well. The run stays
     open to the end of the trial: transformers' ``WandbCallback`` and a ``with wandb.init()`` in the
     objective finish whatever run is open, and the callback would go on in a second one.
     """
-    run.define_metric(metric, step_metric=STEP)
+    run.define_metric(report_name, step_metric=STEP)
     # The one private name: ``finish`` and ``__exit__`` both end here. Tried with wandb 0.31.
     vars(run)["_finish"] = _stay_open
 
@@ -112,9 +112,9 @@ def release(run: wandb.Run) -> None:
     vars(run).pop("_finish", None)
 
 
-def report(run: wandb.Run, metric: str, step: int, value: float) -> None:
+def report(run: wandb.Run, name: str, step: int, value: float) -> None:
     """Log a report into the history of a run."""
-    run.log({metric: value, STEP: step})
+    run.log({name: value, STEP: step})
 
 
 def finish(run: wandb.Run, trial: Trial, metric: str) -> None:

@@ -13,7 +13,6 @@ from hpsearch.errors import BackendError, OptionError, SpaceError
 from hpsearch.space import Space
 from hpsearch_wandb.dialect import WandbDialect
 from hpsearch_wandb.options import url_of
-from hpsearch_wandb.runs import FACT
 
 if TYPE_CHECKING:
     import wandb
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from hpsearch_wandb.sweep import Sweep
 
 logger = logging.getLogger("hpsearch")
+
+FACT = "wandb"
+"""Under this name each trial keeps where its run is."""
 
 _ALIVE = ("RUNNING", "PENDING", "PAUSED")
 
@@ -48,7 +50,7 @@ class ServerSweep:
 
     def has(self, trial: Trial) -> bool:
         """Whether an earlier trial has a run in the sweep."""
-        return self.fact.items() <= trial.attrs.get(FACT, {}).items()
+        return {**trial.attrs.get(FACT, {}), **self.fact} == trial.attrs.get(FACT)
 
 
 @contextmanager
@@ -144,7 +146,7 @@ def find(api: wandb.Api, path: str, sweep: Sweep, space: Space) -> ServerSweep:
     given = {"entity": sweep.entity, "project": sweep.project}
     api.settings.update({name: value for name, value in given.items() if value})
     try:
-        found = api.sweep(path)
+        found = api.sweep(path)  # type: ignore[no-untyped-call]
     except (wandb.errors.Error, ValueError) as error:
         raise BackendError(f"the W&B server has no sweep {path!r}: {error}") from error
     if found.state.upper() not in _ALIVE:

@@ -50,6 +50,15 @@ class Sweep:
         return str(self.config["metric"]["name"])
 
     @property
+    def report_name(self) -> str:
+        """The name under which reports are logged into a run's history.
+
+        W&B takes the best of all values under the metric's name for what the run achieved. The
+        objective is to be that, so reports have the name only where W&B's rule stops runs by it.
+        """
+        return self.metric if self.early_terminate is not None else f"{self.metric}/report"
+
+    @property
     def early_terminate(self) -> Mapping[str, Any] | None:
         """The rule by which W&B stops bad trials, None where there is none."""
         rule: Mapping[str, Any] | None = self.config.get("early_terminate")

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from plugins.wandb.tests.wandb_server.sweeps import Run, Sweep
 
 if TYPE_CHECKING:
@@ -39,16 +41,19 @@ class Operations:
         data: Data = operation(variables)
         return data
 
-    def Viewer(self, variables: Data) -> Data:  # noqa: N802
+    def Viewer(self, variables: Data) -> Data:
         entity = self._server.entity
         teams = {"edges": [{"node": {"name": entity}}]}
         viewer = {"id": "user:1", "entity": entity, "username": entity, "email": "", "flags": "{}"}
         return {"viewer": {**viewer, "admin": False, "teams": teams}}
 
-    def ServerFeaturesQuery(self, variables: Data) -> Data:  # noqa: N802
+    def GetDefaultEntity(self, variables: Data) -> Data:
+        return {"viewer": {"id": "user:1", "entity": self._server.entity}}
+
+    def ServerFeaturesQuery(self, variables: Data) -> Data:
         return {"serverInfo": {"features": []}}
 
-    def UpsertSweep(self, variables: Data) -> Data:  # noqa: N802
+    def UpsertSweep(self, variables: Data) -> Data:
         if variables.get("id"):
             sweep = self._by_id(variables["id"])
             sweep.state = variables["state"]
@@ -60,7 +65,7 @@ class Operations:
             self._server.sweeps[sweep.name] = sweep
         return {"upsertSweep": {"sweep": self._sweep(sweep), "configValidationWarnings": []}}
 
-    def GetSweep(self, variables: Data) -> Data:  # noqa: N802
+    def GetSweep(self, variables: Data) -> Data:
         entity, project = variables.get("entity"), variables.get("project")
         name = variables.get("name") or variables.get("sweep")
         self._server.project(entity, project)
@@ -69,7 +74,9 @@ class Operations:
             return {"project": {"sweep": None}}
         return {"project": {"sweep": self._sweep(sweep)}}
 
-    def CreateAgent(self, variables: Data) -> Data:  # noqa: N802
+    GetSweepLegacy = GetSweep
+
+    def CreateAgent(self, variables: Data) -> Data:
         sweep = self._server.sweeps.get(variables["sweep"])
         if sweep is None:
             raise GraphQLError(f"sweep {variables['sweep']} was not found", 404)
@@ -77,7 +84,7 @@ class Operations:
         sweep.agents.append(agent)
         return {"createAgent": {"agent": {"id": agent}}}
 
-    def Heartbeat(self, variables: Data) -> Data:  # noqa: N802
+    def Heartbeat(self, variables: Data) -> Data:
         sweep = self._server.sweeps.get(variables["id"].split(":")[1])
         if sweep is None:
             raise GraphQLError("the agent's sweep was not found", 404)
@@ -86,7 +93,7 @@ class Operations:
         commands = json.dumps([command] if command else [])
         return {"agentHeartbeat": {"agent": {"id": variables["id"]}, "commands": commands}}
 
-    def UpsertBucket(self, variables: Data) -> Data:  # noqa: N802
+    def UpsertBucket(self, variables: Data) -> Data:
         entity, project = self._entity(variables, "entity"), variables["project"]
         self._server.project(entity, project, create=True)
         name = variables.get("name") or variables["id"].split(":")[1]
@@ -113,13 +120,13 @@ class Operations:
         }
         return {"upsertBucket": {"bucket": bucket, "inserted": inserted}}
 
-    def RunResumeStatus(self, variables: Data) -> Data:  # noqa: N802
+    def RunResumeStatus(self, variables: Data) -> Data:
         return {"model": None}
 
-    def OrganizationCoreWeaveOrganizationID(self, variables: Data) -> Data:  # noqa: N802
+    def OrganizationCoreWeaveOrganizationID(self, variables: Data) -> Data:
         return {"entity": None}
 
-    def CreateRunFiles(self, variables: Data) -> Data:  # noqa: N802
+    def CreateRunFiles(self, variables: Data) -> Data:
         run = variables["run"]
         files = [
             {"name": name, "uploadUrl": f"{self._server.url}/storage/{run}/{name}"}
@@ -127,7 +134,7 @@ class Operations:
         ]
         return {"createRunFiles": {"runID": f"run:{run}", "uploadHeaders": [], "files": files}}
 
-    def MarkRunFilesUploaded(self, variables: Data) -> Data:  # noqa: N802
+    def MarkRunFilesUploaded(self, variables: Data) -> Data:
         return {"markRunFilesUploaded": {"success": True}}
 
     def _entity(self, variables: Data, key: str) -> str:
@@ -140,9 +147,8 @@ class Operations:
         return self._server.sweeps[id.split(":")[1]]
 
     def _sweep(self, sweep: Sweep) -> Data:
-        import yaml
-
         return {
+            "__typename": "Sweep",
             "id": sweep.id,
             "name": sweep.name,
             "displayName": sweep.config.get("name"),
@@ -151,15 +157,10 @@ class Operations:
             "description": None,
             "config": yaml.safe_dump(sweep.config),
             "createdAt": "2025-01-01T00:00:00Z",
-            "heartbeatAt": None,
             "updatedAt": None,
-            "earlyStopJobRunning": False,
             "bestLoss": None,
-            "controller": None,
-            "scheduler": None,
             "runCount": len(sweep.runs),
             "runCountExpected": None,
-            "priorRunsFilters": None,
             "project": self._project(sweep.entity, sweep.project),
         }
 

@@ -1,10 +1,11 @@
-"""The HTTP of the server: GraphQL, the file stream, uploads; and the faults that a test asks for."""
+"""The server over HTTP: GraphQL, the file stream, uploads; and the faults that a test asks for."""
 
 from __future__ import annotations
 
 import base64
 import gzip
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -39,10 +40,9 @@ class WandbServer:
         self.drops = 0
         self.lock = threading.RLock()
         self._operations = Operations(self)
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"server_": self}))
-        self._http.daemon_threads = True
+        self._http = _HTTPServer(("127.0.0.1", 0), type("_", (_Handler,), {"wandb": self}))
         self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
 
     def __enter__(self) -> WandbServer:
         self._thread.start()
@@ -95,18 +95,27 @@ class WandbServer:
             run.state = "finished" if run.exitcode == 0 else "failed"
 
 
+class _HTTPServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Pass over a client that hangs up, as wandb's does at its end."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server_: WandbServer
+    wandb: WandbServer
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Say nothing: stderr belongs to the tests."""
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.headers.get("Content-Encoding") == "gzip":
             raw = gzip.decompress(raw)
-        server = self.server_
+        server = self.wandb
         with server.lock:
             if server.drops:
                 server.drops -= 1
@@ -122,11 +131,11 @@ class _Handler(BaseHTTPRequestHandler):
                 server.stream(self.path.split("/")[-2], json.loads(raw))
         self._send(status, answer)
 
-    def do_PUT(self) -> None:  # noqa: N802
+    def do_PUT(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         _, _, name, file = self.path.split("/", 3)
-        with self.server_.lock:
-            run = self.server_.run(name)
+        with self.wandb.lock:
+            run = self.wandb.run(name)
             assert run is not None, f"{name} uploads before it exists"
             run.files[file] = raw
         self._send(200, {})

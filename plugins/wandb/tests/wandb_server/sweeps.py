@@ -1,13 +1,17 @@
-"""What the server keeps: projects, sweeps, runs; and what it proposes, by W&B's own sweep engine."""
+"""What the server keeps, sweeps and runs; and what it proposes, by W&B's own sweep engine."""
 
 from __future__ import annotations
 
 import secrets
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
-import sweeps
 import yaml
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # The engine is of a time before pydantic 2.
+    import sweeps
 
 
 @dataclass

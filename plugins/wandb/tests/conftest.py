@@ -16,9 +16,11 @@ def _wandb_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
         (tmp_path / "wandb_home" / folder).mkdir(parents=True, exist_ok=True)
         monkeypatch.setenv(name, str(tmp_path / "wandb_home" / folder))
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
-    monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_CONSOLE", "off")
-    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    for name in ("SILENT", "X_DISABLE_STATS", "X_DISABLE_META", "DISABLE_GIT"):
+        monkeypatch.setenv(f"WANDB_{name}", "true")
+    for name in ("ERROR_REPORTING", "X_SAVE_REQUIREMENTS"):
+        monkeypatch.setenv(f"WANDB_{name}", "false")
     yield
     import wandb
 

@@ -1,0 +1,166 @@
+"""The backend: each trial is a suggestion of one SigOpt experiment, observed when it ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.backend import Backend, Capabilities
+from hpsearch.errors import CapabilityError, HpsearchError, ObjectiveError, listed
+from hpsearch.history import INTERRUPTED
+from hpsearch.hookspecs import hookimpl
+from hpsearch.pareto import best_trial, pareto_front
+from hpsearch.space import Space
+from hpsearch.study import BestRun
+from hpsearch.trial import Trial, TrialState
+from hpsearch_sigopt.body import experiment_body, said
+from hpsearch_sigopt.connect import connect
+from hpsearch_sigopt.constraints import constrain
+from hpsearch_sigopt.engine import ENGINE
+from hpsearch_sigopt.experiment import Experiment, create
+from hpsearch_sigopt.lite import LiteExperiment
+from hpsearch_sigopt.metrics import Metrics
+from hpsearch_sigopt.options import SigOptOptions
+from hpsearch_sigopt.parameters import DIALECT
+from hpsearch_sigopt.runs import RunsExperiment
+from hpsearch_sigopt.space import SigOptSpace
+
+if TYPE_CHECKING:
+    from hpsearch.study import Study
+
+logger = logging.getLogger("hpsearch")
+
+
+class SigOptBackend(Backend):
+    """SigOpt's optimiser, in this process or on a server, through SigOpt's own client."""
+
+    api_version = 1
+    capabilities = Capabilities(
+        log=True,
+        step=True,
+        conditions=True,
+        multi_objective=True,
+        max_parallel=1,
+        replay=True,
+        seeding=True,
+        dialect=DIALECT,
+    )
+    Options = SigOptOptions
+    engine = ENGINE
+
+    _experiment: Experiment | RunsExperiment
+
+    @classmethod
+    def capabilities_for(cls, options: SigOptOptions) -> Capabilities:
+        """Return what SigOpt can do where these options have it run.
+
+        A server has any number of suggestions open and its own seed; an AI experiment takes no
+        trial that is not a run of its own.
+        """
+        if not options.on_server:
+            return cls.capabilities
+        return replace(
+            cls.capabilities,
+            max_parallel=options.parallel_bandwidth,
+            seeding=False,
+            replay=not options.runs,
+        )
+
+    @hookimpl
+    def hpsearch_open(self, study: Study) -> None:
+        options: SigOptOptions = self.options
+        if len(study.directions) > 2:
+            raise CapabilityError(
+                f"SigOpt optimises one metric or two, and {len(study.directions)} directions are "
+                "given; backends 'optuna', 'random' and 'grid' take more"
+            )
+        parameters = study.space.parameters if study.space is not None else {}
+        conditions = study.space.conditions if study.space is not None else {}
+        constrained = constrain(parameters, options.linear_constraints or ())
+        self._space = SigOptSpace(Space(constrained, conditions))
+        self._metrics = Metrics(said(study, options, "metrics"), study.directions)
+        self._budget = said(study, options, "observation_budget", "budget")
+        self._observed = 0
+        self._live = False
+        self._said = False
+        body = experiment_body(study, options, self._space, self._metrics)
+        self._experiment = _open(options, body, study.seed)
+        study.native = self._experiment.native
+        known = [facts for facts in self._experiment.known() if facts.get("study") == study.name]
+        self._known = {facts.get("trial") for facts in known}
+
+    @hookimpl
+    def hpsearch_suggest(self, trial: Trial) -> Mapping[str, Any]:
+        trial.native = self._experiment.suggest(trial.number)
+        return self._space.decode(trial.native.assignments)
+
+    @hookimpl
+    def hpsearch_start(self) -> None:
+        self._live = True  # What is told before is of an earlier search.
+
+    @hookimpl
+    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+        if trial.error is not None and trial.error.type == INTERRUPTED:
+            if trial.native is not None:
+                self._experiment.withdraw(trial.native)
+            return
+        if trial.number in self._known:
+            return
+        values = self._metrics.values(trial)
+        self._check_said(trial)
+        assignments = self._space.encode(trial.params)
+        facts = {"study": study.name, "trial": trial.number}
+        self._experiment.observe(trial.native, assignments, values, facts)
+        self._observed += 1
+        if self._budget is not None and self._observed >= self._budget:
+            study.history.request_stop(f"SigOpt's budget of {self._budget} observations is spent")
+
+    @hookimpl
+    def hpsearch_best(self, study: Study) -> list[BestRun] | None:
+        if not self._metrics.have_thresholds:
+            return None
+        accepted = [trial for trial in study.trials if self._metrics.accept(trial)]
+        if len(study.directions) > 1:
+            best = pareto_front(accepted, study.directions)
+        else:
+            best = [trial for trial in [best_trial(accepted, study.directions[0])] if trial]
+        if not best:
+            logger.warning("no complete trial of study %r keeps the thresholds", study.name)
+        return [BestRun.of(trial, study.native) for trial in best]
+
+    @hookimpl
+    def hpsearch_close(self, study: Study, error: BaseException | None) -> None:
+        if study.native is None or error is not None:
+            return
+        try:
+            study.native = self._experiment.refresh()
+        except HpsearchError as problem:
+            logger.warning("SigOpt's experiment shows no progress: %s", problem)
+
+    def _check_said(self, trial: Trial) -> None:
+        """Speak up for a metric that a trial says nothing of; raise if no trial ever did."""
+        if trial.state is not TrialState.COMPLETE:
+            return
+        missing = self._metrics.missing(trial)
+        if not missing:
+            self._said = True
+            return
+        problem = (
+            f"trial {trial.number} says nothing of {listed(missing)}, which metrics= has; write "
+            f"trial.annotate({missing[0]!r}, value) with a finite number in the objective"
+        )
+        if self._live and not self._said:
+            raise ObjectiveError(problem)
+        logger.error("%s. SigOpt takes the trial as failed", problem)
+
+
+def _open(options: SigOptOptions, body: dict[str, Any], seed: int) -> Experiment | RunsExperiment:
+    connection = connect(options)
+    if options.runs:
+        return RunsExperiment.open(connection, options, body)
+    native = create(connection, options, body)
+    if options.on_server:
+        return Experiment(connection, native, on_server=True)
+    return LiteExperiment(connection, native, options, body, seed)

@@ -1,0 +1,94 @@
+"""The experiment of SigOpt's optimiser in this process: seeded, and going on where it gives up."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from hpsearch.errors import BackendError
+from hpsearch.seeds import derive_seed
+from hpsearch_sigopt.connect import client, connect
+from hpsearch_sigopt.engine import seeded
+from hpsearch_sigopt.experiment import Experiment
+from hpsearch_sigopt.options import SigOptOptions
+
+logger = logging.getLogger("hpsearch")
+
+_DRAWS = 100
+"""How many random points are drawn to find one that was not tried yet."""
+
+
+class LiteExperiment(Experiment):
+    """An :class:`Experiment` of the driver ``"lite"``, which holds one for each connection.
+
+    Each suggestion is drawn from a seed of its trial's own: a resumed search draws nothing twice.
+
+    The optimiser raises where no point is left, as in a small space without floats (it counts
+    observations, not points, so often before each was tried), or where rounding to whole numbers
+    left it none within the linear constraints. Then a random experiment of the same body draws.
+    """
+
+    def __init__(
+        self, connection: Any, native: Any, options: SigOptOptions, body: dict[str, Any], seed: int
+    ) -> None:
+        super().__init__(connection, native)
+        self._options = options
+        self._body = body
+        self._seed = seed
+        self._tried: set[str] = set()
+        self._random: Any = None
+
+    def suggest(self, number: int) -> Any:
+        refused = client().exception.SigOptException
+        with seeded(derive_seed(self._seed, "sigopt", number)):
+            try:
+                return super().suggest(number)
+            except refused as error:
+                return self._draw(number, error)
+
+    def observe(
+        self,
+        suggestion: Any,
+        assignments: Mapping[str, Any],
+        values: Mapping[str, float] | None,
+        facts: Mapping[str, Any],
+    ) -> None:
+        # By assignments: the suggestion may have come from the random experiment, and what was
+        # evaluated is the suggestion rounded to what the space has.
+        del suggestion
+        self._tried.add(_key(assignments))
+        super().observe(None, assignments, values, facts)
+
+    def _draw(self, number: int, error: Exception) -> Any:
+        """Return a random suggestion, one that was not tried yet if it is found."""
+        if self._random is None:
+            logger.warning(
+                "SigOpt's optimiser has no suggestion for trial %d (%s); where it has none, "
+                "parameters are drawn at random, those not tried yet first",
+                number,
+                error,
+            )
+            connection = connect(self._options)
+            created = connection.experiments().create(**{**self._body, "type": "random"})
+            self._random = Experiment(connection, created)
+        drawn = None
+        for _ in range(_DRAWS):
+            try:
+                suggestion = self._random.suggest(number)
+            except client().exception.SigOptException:
+                continue
+            drawn = suggestion
+            self._random.observe(suggestion, {}, None, {})
+            if _key(suggestion.assignments) not in self._tried:
+                break
+        if drawn is None:
+            raise BackendError(
+                f"SigOpt's optimiser finds no point of the space: {error}"
+            ) from error
+        return drawn
+
+
+def _key(assignments: Mapping[str, Any]) -> str:
+    return json.dumps(dict(assignments), sort_keys=True)

@@ -1,0 +1,139 @@
+"""An experiment's metrics: which stand for the objective, and what a trial says of the others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hpsearch.errors import OptionError, listed, nearest
+from hpsearch.trial import Trial
+
+_KEYS = ("name", "objective", "strategy", "threshold")
+_STRATEGIES = ("optimize", "store", "constraint")
+_OBJECTIVES = ("minimize", "maximize")
+
+
+class Metrics:
+    """The metrics of an experiment, in SigOpt's own form, and their values in a trial.
+
+    Args:
+        given: Names, or mappings as SigOpt has them. None is one metric, ``"objective"``, or
+            one for each direction.
+        directions: The search's directions; the optimised metrics stand for them, in order.
+
+    Attributes:
+        definitions: SigOpt's list of metrics.
+
+    Raises:
+        OptionError: A metric has not SigOpt's form, or they do not fit the directions.
+    """
+
+    def __init__(
+        self, given: Sequence[str | Mapping[str, Any]] | None, directions: Sequence[str]
+    ) -> None:
+        if given is None:
+            one = len(directions) == 1
+            given = ["objective"] if one else [f"objective_{i}" for i in range(len(directions))]
+        self.definitions = [_read(metric) for metric in given]
+        names = [metric["name"] for metric in self.definitions]
+        if len(set(names)) < len(names):
+            raise OptionError(f"metrics has one name twice: {listed(names)}")
+        self._optimised = [m for m in self.definitions if m["strategy"] == "optimize"]
+        self._others = [m["name"] for m in self.definitions if m["strategy"] != "optimize"]
+        if len(self._optimised) != len(directions):
+            raise OptionError(
+                f"metrics has {len(self._optimised)} to optimise "
+                f"({listed(m['name'] for m in self._optimised)}), and the search has "
+                f"{len(directions)} direction{'s' if len(directions) > 1 else ''}; each direction "
+                "is one optimised metric, in order"
+            )
+        for metric, direction in zip(self._optimised, directions, strict=True):
+            if metric.setdefault("objective", direction) != direction:
+                raise OptionError(
+                    f"metrics says {metric['objective']!r} for {metric['name']!r}, and direction "
+                    f"says {direction!r}"
+                )
+
+    @property
+    def have_thresholds(self) -> bool:
+        """Whether some trial's values may be unacceptable."""
+        return any("threshold" in metric for metric in self.definitions)
+
+    def missing(self, trial: Trial) -> list[str]:
+        """Return the names of the metrics that the trial says nothing of, beside its objective."""
+        return [name for name in self._others if _said(trial, name) is None]
+
+    def values(self, trial: Trial) -> dict[str, float] | None:
+        """Return every metric's value, None if the trial has not all of them.
+
+        The objective of a pruned trial is what it reported last.
+        """
+        objectives = trial.objectives
+        if objectives is None and trial.ended_well and trial.intermediate:
+            objectives = trial.intermediate[max(trial.intermediate)]
+        if objectives is None or not all(map(math.isfinite, objectives)) or self.missing(trial):
+            return None
+        names = [metric["name"] for metric in self._optimised]
+        values = dict(zip(names, map(float, objectives), strict=True))
+        for name in self._others:
+            said = _said(trial, name)
+            if said is not None:
+                values[name] = said
+        return values
+
+    def accept(self, trial: Trial) -> bool:
+        """Whether a trial has every metric, and each within its threshold."""
+        values = self.values(trial)
+        return values is not None and all(
+            _within(values[metric["name"]], metric) for metric in self.definitions
+        )
+
+
+def _read(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(given, str):
+        return {"name": given, "strategy": "optimize"}
+    if not isinstance(given, Mapping):
+        raise OptionError(f"metrics has {given!r}, expected a name or a mapping with one")
+    metric = {k: v for k, v in given.items() if v is not None and k != "object"}
+    for key in metric:
+        if key not in _KEYS:
+            raise OptionError(
+                f"metrics has a metric with {key!r}.{nearest(key, _KEYS)} "
+                f"SigOpt's metrics have {listed(_KEYS)}"
+            )
+    name = metric.get("name")
+    if not isinstance(name, str) or not name:
+        raise OptionError(f"metrics has {dict(given)!r}, which has no name")
+    metric.setdefault("strategy", "optimize")
+    for key, known in (("strategy", _STRATEGIES), ("objective", _OBJECTIVES)):
+        if key in metric and metric[key] not in known:
+            raise OptionError(
+                f"metrics: {key} of {name!r} is {metric[key]!r}.{nearest(str(metric[key]), known)}"
+                f" Expected {listed(known)}"
+            )
+    if metric["strategy"] == "constraint" and not _is_number(metric.get("threshold")):
+        raise OptionError(f"metrics: {name!r} is a constraint and needs a threshold, a number")
+    return metric
+
+
+def _said(trial: Trial, name: str) -> float | None:
+    """Return what a trial annotated under a metric's name, or its evaluation has under it."""
+    evaluated = trial.attrs.get("metrics")
+    for facts in (trial.attrs, evaluated if isinstance(evaluated, Mapping) else {}):
+        value: Any = facts.get(name)
+        if _is_number(value):
+            return float(value)
+    return None
+
+
+def _within(value: float, metric: Mapping[str, Any]) -> bool:
+    if "threshold" not in metric:
+        return True
+    if metric.get("objective", "maximize") == "minimize":
+        return bool(value <= metric["threshold"])
+    return bool(value >= metric["threshold"])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,145 @@
+"""The options of the backend, and where a search with them runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpsearch.errors import OptionError, listed, nearest
+
+_CHOICES: Mapping[str, tuple[str | None, ...]] = {
+    "driver": (None, "lite", "server"),
+    "type": (None, "offline", "random"),
+    "compute_mode": ("default", "kde_only"),
+}
+_SERVER_ONLY = ("api_url", "api_token", "client_id", "project", "experiment_id", "proxies")
+_TEXT = ("api_url", "api_token", "client_id", "project", "experiment_id")
+_COUNTS = ("observation_budget", "parallel_bandwidth", "num_solutions")
+
+
+@dataclass(frozen=True, slots=True)
+class SigOptOptions:
+    """What goes to ``sigopt.Connection`` and to the experiment that it creates.
+
+    Attributes:
+        driver: ``"lite"`` runs SigOpt's optimiser in this process, ``"server"`` talks to a server
+            of SigOpt's API. None is ``"server"`` where an option or the environment names one.
+        api_url: The server; ``SIGOPT_API_URL`` if None.
+        api_token: The token for it; ``SIGOPT_API_TOKEN``, or the client's own configuration, if
+            None.
+        client_id: The client on the server to create the experiment for.
+        project: The project on the server to create the experiment in; ``SIGOPT_PROJECT`` if None.
+        experiment_id: Continue this experiment on the server instead of creating one.
+        runs: Make each trial a run of an AI experiment, as ``sigopt.create_experiment().loop()``
+            does, instead of an observation of an experiment.
+        proxies: Proxies for the client, by scheme.
+        metrics: Metrics as SigOpt writes them; names alone may be given. The optimised ones stand
+            for the search's directions, in order. None is one metric, ``"objective"``.
+        linear_constraints: Linear constraints between parameters as SigOpt writes them.
+        observation_budget: How many observations SigOpt plans with, and after how many the search
+            ends; ``n_trials`` if None.
+        parallel_bandwidth: How many suggestions may be open at a time on a server; ``n_workers``
+            if None. In this process it is 1.
+        type: ``"offline"`` optimises, ``"random"`` draws at random.
+        num_solutions: How many different good solutions to look for.
+        compute_mode: ``"kde_only"`` makes the optimiser in this process use its density
+            estimator instead of Gaussian processes.
+    """
+
+    driver: str | None = None
+    api_url: str | None = None
+    api_token: str | None = field(default=None, repr=False)
+    client_id: str | None = None
+    project: str | None = None
+    experiment_id: str | None = None
+    runs: bool = False
+    # Their URLs may hold a password.
+    proxies: Mapping[str, str] | None = field(default=None, repr=False)
+    metrics: Sequence[str | Mapping[str, Any]] | None = None
+    linear_constraints: Sequence[Mapping[str, Any]] | None = None
+    observation_budget: int | None = None
+    parallel_bandwidth: int | None = None
+    type: str | None = None
+    num_solutions: int | None = None
+    compute_mode: str = "default"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.experiment_id, int) and not isinstance(self.experiment_id, bool):
+            object.__setattr__(self, "experiment_id", str(self.experiment_id))
+        self._check_kinds()
+        if self.on_server:
+            self._check_server()
+        else:
+            self._check_lite()
+
+    @property
+    def url(self) -> str | None:
+        """The server's URL, from the option or the environment."""
+        return self.api_url or os.environ.get("SIGOPT_API_URL") or None
+
+    @property
+    def token(self) -> str | None:
+        """The token, from the option or the environment."""
+        return self.api_token or os.environ.get("SIGOPT_API_TOKEN") or None
+
+    @property
+    def on_server(self) -> bool:
+        """Whether the search talks to a server."""
+        if self.driver is not None:
+            return self.driver == "server"
+        return self.url is not None or self.api_token is not None
+
+    def _check_kinds(self) -> None:
+        for name, choices in _CHOICES.items():
+            given = getattr(self, name)
+            if given not in choices:
+                known = [choice for choice in choices if choice is not None]
+                hint = "; backend='grid' searches a grid" if given == "grid" else ""
+                raise OptionError(
+                    f"{name} is {given!r}, expected {' or '.join(map(repr, known))}{hint}."
+                    f"{nearest(str(given), known)}"
+                )
+        for name in _TEXT:
+            given = getattr(self, name)
+            if given is not None and (not isinstance(given, str) or not given):
+                shown = type(given).__name__ if name == "api_token" else repr(given)
+                raise OptionError(f"{name} is {shown}, expected text")
+        for name in _COUNTS:
+            given = getattr(self, name)
+            if given is not None and (type(given) is not int or given < 1):
+                raise OptionError(f"{name} is {given!r}, expected a whole number of at least 1")
+        if not isinstance(self.runs, bool):
+            raise OptionError(f"runs is {self.runs!r}, expected True or False")
+        for name in ("metrics", "linear_constraints"):
+            given = getattr(self, name)
+            if given is not None and (isinstance(given, str) or not isinstance(given, Sequence)):
+                raise OptionError(f"{name} is {given!r}, expected a list")
+        if self.proxies is not None and not isinstance(self.proxies, Mapping):
+            raise OptionError("proxies is no mapping; expected URLs by scheme")
+
+    def _check_server(self) -> None:
+        if self.url is None:
+            raise OptionError(
+                "api_url is missing: SigOpt's own service has ended. Give the URL of a server of "
+                "its API, set SIGOPT_API_URL, or use driver='lite'"
+            )
+        if self.compute_mode != "default":
+            raise OptionError("compute_mode is for driver='lite'; a server has its own")
+        if self.runs and not (self.project or os.environ.get("SIGOPT_PROJECT")):
+            raise OptionError("runs=True needs project=, in which the server keeps the runs")
+
+    def _check_lite(self) -> None:
+        given = [name for name in _SERVER_ONLY if getattr(self, name) is not None]
+        given += ["runs"] if self.runs else []
+        if given:
+            raise OptionError(
+                f"{listed(given)} need a server; give api_url= (or set SIGOPT_API_URL) with "
+                "driver='server', or leave them out"
+            )
+        if self.parallel_bandwidth not in (None, 1):
+            raise OptionError(
+                f"parallel_bandwidth is {self.parallel_bandwidth}; SigOpt's optimiser in this "
+                "process has one suggestion open at a time, a server any number"
+            )

@@ -1,16 +1,22 @@
 """Tiny models, data and Trainers, and how to compare two trainings to the last bit."""
 
+import multiprocessing
 import os
+import sys
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import cloudpickle
 import pytest
 import torch
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from hpsearch.channel import answer
+from hpsearch.evaluate import Outcome, payload_of
 from hpsearch.transformers.pristine import quick_collections
+from hpsearch.travel import pack
 
 COSTS = ("_runtime", "_per_second", "_time")
 
@@ -207,3 +213,73 @@ def tiny_t5(tmp_path):
         return trainer
 
     return make
+
+
+WORKER = """
+import pickle
+from hpsearch.channel import MessageChannel
+
+def ask(message):
+    pipe.send(message)
+    return pipe.recv()
+
+while (job := pipe.recv()) is not None:
+    if isinstance(job, bytes):
+        evaluate = pickle.loads(job)
+    else:
+        pipe.send({"outcome": evaluate(job, MessageChannel(ask)).to_dict()})
+"""
+
+
+class Elsewhere:
+    """An executor whose trials run, one after the other, in a spawned process that stays."""
+
+    n_workers = 1
+
+    def __init__(self):
+        context = multiprocessing.get_context("spawn")
+        self.pipe, far = context.Pipe()
+        self.process = context.Process(target=exec, args=(WORKER, {"pipe": far}), daemon=True)
+        self.process.start()
+        far.close()
+
+    def open(self, history, evaluate):
+        self.history = history
+        self.pipe.send(pack(evaluate, cloudpickle.dumps))
+
+    def submit(self, trial):
+        self.trial = trial
+        self.pipe.send(payload_of(trial))
+
+    def wait(self):
+        while "outcome" not in (message := self.pipe.recv()):
+            self.pipe.send(answer(self.history, self.trial, message))
+        return self.trial, Outcome.from_dict(message["outcome"])
+
+    def close(self):
+        pass
+
+    def end(self):
+        self.pipe.send(None)
+        self.process.join(30)
+
+
+@pytest.fixture(scope="session")
+def other_processes():
+    """Two processes that know nothing of each other, with one thread each as here."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    processes = [Elsewhere(), Elsewhere()]
+    yield processes
+    for process in processes:
+        process.end()
+
+
+@pytest.fixture
+def elsewhere(other_processes, request):
+    """The executor of another process."""
+    modules = sys.modules[__name__], request.module
+    for module in modules:  # no package holds them, so another process could not import them
+        cloudpickle.register_pickle_by_value(module)
+    yield other_processes[0]
+    for module in modules:
+        cloudpickle.unregister_pickle_by_value(module)

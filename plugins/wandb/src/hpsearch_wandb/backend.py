@@ -1,4 +1,4 @@
-"""The backend: a W&B sweep, chosen here and reported offline, or owned by a W&B server."""
+"""The backend: a W&B sweep, of a server or of this process, with a W&B run for each trial."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from hpsearch_wandb import runs
 from hpsearch_wandb.choosing import make_chooser
 from hpsearch_wandb.engine import ENGINE, Hyperband
 from hpsearch_wandb.options import WandbOptions, mode_of
+from hpsearch_wandb.runs import OfflineRuns
 from hpsearch_wandb.sweep import Sweep
 
 if TYPE_CHECKING:
     from hpsearch.study import Study
     from hpsearch.trial import Trial
-    from hpsearch_wandb.choosing import Chooser
-    from hpsearch_wandb.online import OnlineSweep
+    from hpsearch_wandb.choosing import Chooser, Stopper
+    from hpsearch_wandb.runs import Runs
 
 OFFLINE = Capabilities(
     log=True,
@@ -34,7 +35,7 @@ ONLINE = replace(OFFLINE, max_parallel=1, seeding=False)
 
 
 class WandbBackend(Backend):
-    """A W&B sweep: online its server chooses, through W&B's agent; offline it is chosen here."""
+    """A W&B sweep. Online its server chooses, stops and keeps the runs; offline it is done here."""
 
     api_version = 1
     capabilities = OFFLINE
@@ -42,8 +43,8 @@ class WandbBackend(Backend):
     engine = ENGINE
 
     _chooser: Chooser
-    _runs: runs.OfflineRuns | OnlineSweep | None = None
-    _rule: Hyperband | OnlineSweep | None = None
+    _stopper: Stopper | None = None
+    _runs: Runs | None = None
 
     @classmethod
     def capabilities_for(cls, options: WandbOptions) -> Capabilities:
@@ -54,49 +55,44 @@ class WandbBackend(Backend):
     @hookimpl
     def hpsearch_open(self, study: Study) -> None:
         self._sweep = sweep = Sweep.of(study, self.options)
-        sweep.heed_cap(study)
         mode = mode_of(self.options)
         if mode == "online":
             from hpsearch_wandb.online import OnlineSweep
 
-            online = OnlineSweep(study, sweep, self.options)
-            self._chooser = self._runs = self._rule = online
+            self._chooser = self._stopper = self._runs = OnlineSweep(study, sweep, self.options)
         else:
             self._chooser = make_chooser(study, sweep)
-            if sweep.early_terminate is not None:
-                self._rule = Hyperband(sweep)
-            self._runs = runs.OfflineRuns(study, sweep, self.options, mode)
+            self._stopper = Hyperband(sweep) if sweep.early_terminate is not None else None
+            self._runs = OfflineRuns(study, sweep, self.options, mode)
         study.native = self._runs.sweep_id
+        sweep.heed_cap(study)
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def hpsearch_suggest(self, trial: Trial) -> Mapping[str, Any] | Exhausted:
         return self._chooser.suggest(trial)
 
     @hookimpl
     def hpsearch_start(self, study: Study, trial: Trial) -> None:
+        assert self._runs is not None
+        self._chooser.start(trial)
+        self._runs.open(trial)
         self._sweep.heed_cap(study)
-        if self._runs is not None:
-            self._chooser.start(trial)
-            self._runs.open(trial)
 
     @hookimpl
-    def hpsearch_report(
-        self, study: Study, trial: Trial, step: int, values: tuple[float, ...]
-    ) -> bool:
-        if trial.native is not None:
-            runs.report(trial.native, self._sweep.report_name, step, values[0])
-        return self._rule is not None and self._rule.stops(trial)
+    def hpsearch_report(self, trial: Trial, step: int, values: tuple[float, ...]) -> bool:
+        runs.report(trial.native, self._sweep.report_name, step, values[0])
+        return self._stopper is not None and self._stopper.stops(trial)
 
     @hookimpl
     def hpsearch_tell(self, study: Study, trial: Trial) -> None:
-        if self._runs is not None:
-            self._chooser.tell(trial)
-            self._runs.finish(trial)
-            if self._rule is not None:
-                self._rule.tell(trial)
+        assert self._runs is not None
+        self._chooser.tell(trial)
+        if self._stopper is not None:
+            self._stopper.tell(trial)
+        self._runs.finish(trial)
         self._sweep.heed_target(study, trial)
 
     @hookimpl
-    def hpsearch_close(self, study: Study, error: BaseException | None) -> None:
+    def hpsearch_close(self) -> None:
         if self._runs is not None:
             self._runs.close()

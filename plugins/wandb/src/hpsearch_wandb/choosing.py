@@ -32,6 +32,16 @@ class Chooser(Protocol):
         """Take note of how a trial ended."""
 
 
+class Stopper(Protocol):
+    """Decides which trials are to be stopped."""
+
+    def stops(self, trial: Trial) -> bool:
+        """Whether the trial is to be stopped, as of its last report."""
+
+    def tell(self, trial: Trial) -> None:
+        """Take note of how a trial ended."""
+
+
 def make_chooser(study: Study, sweep: Sweep) -> Chooser:
     """Return what chooses for a sweep's method.
 

@@ -86,18 +86,31 @@ class WandbDialect:
         """
         for name in space.conditions:
             raise SpaceError(f"W&B has no conditions, and parameter {name!r} has one")
-        parameters: dict[str, Any] = {}
-        for name, distribution in space.parameters.items():
-            group, _, member = name.rpartition(".")
-            path = [*group.split("."), member] if group in space.groups else [name]
-            try:
-                _place(parameters, path, write(distribution))
-            except SpaceError as error:
-                raise SpaceError(f"parameter {name!r}: {error}") from None
-        config = {"method": "random", "parameters": parameters}
+        config = {"method": "random", "parameters": nested(space, write)}
         if self.read(config) != space:
             raise SpaceError(f"W&B nests its parameters otherwise than the groups {space.groups}")
         return config
+
+
+def nested(space: Space, words: Callable[[Distribution], dict[str, Any]]) -> dict[str, Any]:
+    """Return the ``parameters`` of a sweep config, nested as the space's groups are.
+
+    Args:
+        space: The space; its conditions are left out.
+        words: How each parameter is written.
+
+    Raises:
+        SpaceError: Naming the parameter that cannot be written.
+    """
+    parameters: dict[str, Any] = {}
+    for name, distribution in space.parameters.items():
+        group, _, member = name.rpartition(".")
+        path = [*group.split("."), member] if group in space.groups else [name]
+        try:
+            _place(parameters, path, words(distribution))
+        except SpaceError as error:
+            raise SpaceError(f"parameter {name!r}: {error}") from None
+    return parameters
 
 
 def _flattened(
@@ -142,5 +155,3 @@ def _place(parameters: dict[str, Any], path: list[str], definition: dict[str, An
             raise SpaceError(f"{group!r} is called like a group of parameters")
         parameters = inner["parameters"]
     parameters[last] = definition
-
-

@@ -14,11 +14,10 @@ from contextlib import contextmanager
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpsearch.distributions import Categorical, Distribution, Float, Int, Native
+from hpsearch.distributions import Distribution, Float, Int, Native
 from hpsearch.engines import Engine
-from hpsearch.errors import SpaceError
 from hpsearch.trial import TrialState
-from hpsearch_wandb.parameters import draw, write
+from hpsearch_wandb.parameters import draw, encode
 
 if TYPE_CHECKING:
     from hpsearch.space import Space
@@ -178,26 +177,11 @@ def axis_of(distribution: Distribution) -> Axis:
     Raises:
         SpaceError: There are no such words, and too many values.
     """
-    definition = distribution.definition if isinstance(distribution, Native) else {}
-    if "values" in definition:
-        shares = definition.get("probabilities", [1.0] * len(definition["values"]))
-        return _Choices(definition["values"], shares)
-    if isinstance(distribution, Categorical) or (
-        not isinstance(distribution, Native) and distribution.low == distribution.high
-    ):
-        values = distribution.values() or ()
-        return _Choices(values, [1.0] * len(values))
-    try:
-        return _Scale(distribution, write(distribution))
-    except SpaceError:
-        values = distribution.values() or ()
-        if not 0 < len(values) <= MOST_VALUES:
-            raise
-        return _Choices(values, [1.0] * len(values))
-
-
-MOST_VALUES = 10_000
-"""Steps that W&B has no words for are listed up to here."""
+    definition = encode(distribution)
+    if "values" not in definition:
+        return _Scale(distribution, definition)
+    values = definition["values"]
+    return _Choices(values, definition.get("probabilities", [1.0] * len(values)))
 
 
 class _Scale:
@@ -219,6 +203,9 @@ class _Scale:
         return min(max(plain, low), high)
 
 
+_UNIT = {"distribution": "uniform", "min": 0.0, "max": 1.0}
+
+
 class _Choices:
     """Values with their shares of the unit interval, which is what the engine searches.
 
@@ -232,7 +219,7 @@ class _Choices:
         self._values = list(values)
         self._ends = [end / total for end in accumulate(shares)]
         several = len(self._values) > 1
-        self.definition = {"distribution": "uniform", "min": 0.0, "max": 1.0} if several else {}
+        self.definition: Mapping[str, Any] = dict(_UNIT) if several else {}
 
     def position(self, value: Any) -> float:
         kinds = [(type(known), known) for known in self._values]

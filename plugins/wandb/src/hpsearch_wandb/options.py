@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from hpsearch.errors import OptionError, listed, nearest
 
 Mode = Literal["offline", "online", "disabled"]
-"""``offline``: runs are kept in files. ``online``: the server owns the sweep. ``disabled``: none."""
+"""``offline``: runs stay in files. ``online``: the server owns the sweep. ``disabled``: no runs."""
 
 MODES: tuple[Mode, ...] = ("offline", "online", "disabled")
 METHODS = ("random", "grid", "bayes")

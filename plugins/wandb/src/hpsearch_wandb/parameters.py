@@ -35,23 +35,13 @@ def read(definition: object) -> Distribution:
         SpaceError: It is none of W&B's, or its values are no choices.
     """
     full = checked(definition)
-    kind, low, high = full["distribution"], full.get("min"), full.get("max")
+    kind = full["distribution"]
     if kind == "constant":
         return _choices([full["value"]])
     if "values" in full:
         return _categorical(full)
-    if kind == "int_uniform":
-        return Int(low, high)
-    if kind == "uniform":
-        return Float(low, high)
-    if kind in ("log_uniform_values", "inv_log_uniform_values"):
-        return Float(low, high, log=True)
-    if kind == "log_uniform":
-        return Float(math.exp(low), math.exp(high), log=True)
-    if kind == "inv_log_uniform":
-        return Float(math.exp(-high), math.exp(-low), log=True)
-    steps = _equal_shares(full)
-    return Native(DIALECT, full, _support(full)) if steps is None else steps
+    exact = _uniform(kind, full) if "uniform" in kind and "q" not in full else _equal_shares(full)
+    return Native(DIALECT, full, _support(full)) if exact is None else exact
 
 
 def listing(definition: object) -> Distribution:
@@ -82,6 +72,30 @@ def write(distribution: Distribution) -> dict[str, Any]:
     if definition is None or read(definition) != distribution:
         raise SpaceError(f"W&B has no distribution that is exactly {distribution}")
     return definition
+
+
+def encode(distribution: Distribution, *, grid: bool = False) -> dict[str, Any]:
+    """Return a definition that gives the same values equally often, if not in the same words.
+
+    Args:
+        distribution: The parameter.
+        grid: Whether the sweep is a grid, which is then given every value.
+
+    Raises:
+        SpaceError: W&B has no words for it, and it has too many values to list.
+    """
+    values = distribution.values()
+    try:
+        if not grid or values is None:
+            return write(distribution)
+    except SpaceError:
+        if values is None or len(values) > MOST_VALUES:
+            raise
+    return {"values": list(values)}
+
+
+MOST_VALUES = 10_000
+"""Up to here a parameter that W&B has no words for is listed."""
 
 
 def draw(distribution: Distribution, rng: random.Random) -> Any:
@@ -133,12 +147,26 @@ def _categorical(full: Mapping[str, Any]) -> Categorical | Native:
     """Return the choices; in W&B's words where one is likelier than another."""
     values = list(full["values"])
     # Written twice, a value is twice as likely; equal values of two types stay apart, and an error.
-    kept = [v for i, v in enumerate(values) if (type(v), v) not in [(type(w), w) for w in values[:i]]]
+    kept = [
+        v for i, v in enumerate(values) if (type(v), v) not in [(type(w), w) for w in values[:i]]
+    ]
     support = _choices(kept)
     shares = set(full.get("probabilities", [1]))
     if len(shares) == 1 and len(kept) == len(values):
         return support
     return Native(DIALECT, {**full, "values": values}, support)
+
+
+def _uniform(kind: str, full: Mapping[str, Any]) -> Float | Int:
+    """Return the bounds of a distribution that is uniform, or uniform in the logarithm."""
+    low, high = full["min"], full["max"]
+    if kind == "int_uniform":
+        return Int(low, high)
+    if kind == "log_uniform":
+        low, high = math.exp(low), math.exp(high)
+    elif kind == "inv_log_uniform":
+        low, high = math.exp(-high), math.exp(-low)
+    return Float(low, high, log="log" in kind)
 
 
 def _equal_shares(full: Mapping[str, Any]) -> Float | Int | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import string
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.trial import TrialState
 
@@ -20,6 +19,21 @@ if TYPE_CHECKING:
 
 STEP = "step"
 """The name under which a report's step is logged."""
+
+
+class Runs(Protocol):
+    """Keeps a W&B run for each trial."""
+
+    sweep_id: str
+
+    def open(self, trial: Trial) -> None:
+        """Open the trial's run, which becomes ``trial.native``."""
+
+    def finish(self, trial: Trial) -> None:
+        """Finish the trial's run; a trial of an earlier search has none."""
+
+    def close(self) -> None:
+        """Finish what the search left open when it broke, and release everything."""
 
 
 class OfflineRuns:
@@ -119,8 +133,7 @@ def report(run: wandb.Run, name: str, step: int, value: float) -> None:
 
 def finish(run: wandb.Run, trial: Trial, metric: str) -> None:
     """Write how a trial ended into its run, and finish it: with an exit code of 1 if it failed."""
-    facts: Mapping[str, Any] = {"trial": trial.number, "state": str(trial.state)}
-    run.summary.update(facts)
+    run.summary.update({"trial": trial.number, "state": str(trial.state)})
     if trial.objectives is not None:
         (run.summary[metric],) = trial.objectives
     release(run)

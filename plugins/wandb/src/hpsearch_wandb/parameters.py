@@ -188,10 +188,10 @@ def _support(full: Mapping[str, Any]) -> Float | Int:
     """Return which values a distribution of W&B's own can give."""
     kind, q = full["distribution"], full.get("q")
     low, high = 0.0, _UNBOUNDED
-    if kind == "q_uniform":
+    if kind in ("q_uniform", "q_log_uniform_values"):
         low, high = full["min"], full["max"]
-    elif kind.startswith("q_log_uniform"):
-        low, high = (math.exp(bound) for bound in exponents(full))
+    elif kind == "q_log_uniform":
+        low, high = math.exp(full["min"]), math.exp(full["max"])
     elif kind.endswith("beta"):
         high = 1.0
     elif kind.endswith("normal") and "log" not in kind:

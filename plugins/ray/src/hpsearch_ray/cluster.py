@@ -1,0 +1,112 @@
+"""Ray itself: the one that runs already, a cluster's, or one of our own for a while."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from hpsearch.errors import BackendError, OptionError
+
+if TYPE_CHECKING:
+    from hpsearch_ray.options import RayOptions
+
+_QUIET = {
+    # Tune's own loggers say each file they wrote, and each failure that the history shows too.
+    "ray.tune": logging.WARNING,
+    "ray.tune.tune": logging.CRITICAL,
+    "ray.tune.analysis.experiment_analysis": logging.ERROR,
+}
+
+
+@contextlib.contextmanager
+def connected(options: RayOptions) -> Iterator[None]:
+    """Use the Ray that is running in this process, or connect, or start one, and end that again.
+
+    Raises:
+        OptionError: This process is connected to another cluster.
+        BackendError: Ray cannot be reached, or cannot start.
+    """
+    if ray.is_initialized():
+        running = ray.get_runtime_context().gcs_address
+        if options.address not in (None, "auto", "local", running):
+            raise OptionError(
+                f"address is {options.address!r}, and this process is connected to another Ray; "
+                "call ray.shutdown() first, or leave address out"
+            )
+        yield
+        return
+    shown = options.verbose > 0
+    try:
+        ray.init(
+            address=options.address,
+            include_dashboard=False if options.address in (None, "local") else None,
+            log_to_driver=shown,
+            logging_level=logging.INFO if shown else logging.ERROR,
+        )
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        where = "start" if options.address is None else f"be reached at {options.address!r}"
+        raise BackendError(f"Ray cannot {where}: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def tune_settings(options: RayOptions) -> Iterator[None]:
+    """Set what Tune reads from the environment and from loggers, and set it back."""
+    settings = {
+        "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # A trial may end before its first report.
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",  # See interruptible().
+        "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # The history shows them.
+        # Ray's newer output prints even where it is told not to, and knows no reporters.
+        "RAY_AIR_NEW_OUTPUT": "0",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    levels = {name: logging.getLogger(name).level for name in _QUIET}
+    os.environ.update(settings)
+    if not options.verbose:
+        for name, level in _QUIET.items():
+            logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextlib.contextmanager
+def interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
+    """Let the first Ctrl-C call a function, so that Tune stops in order, and the second one raise.
+
+    Tune's own handlers stay in place after a search; here every handler is put back.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def first(number: int, frame: FrameType | None) -> None:
+        interrupt()
+        signal.signal(number, before[signal.SIGINT])
+
+    handled = [signal.SIGINT, *([signal.SIGUSR1] if hasattr(signal, "SIGUSR1") else [])]
+    before: dict[int, Any] = {number: signal.getsignal(number) for number in handled}
+    signal.signal(signal.SIGINT, first)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,170 @@
+"""The one writer of the history: it hears what workers report, and how Tune ended a trial."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.channel import answer
+from hpsearch.errors import HpsearchError
+from hpsearch.evaluate import Outcome
+from hpsearch.trial import TrialState
+from hpsearch_ray.metrics import MESSAGES, metric_names, trial_id
+from hpsearch_ray.points import params_of
+from hpsearch_ray.trainable import TrialFailed
+
+if TYPE_CHECKING:
+    from ray.tune.experiment import Trial as TuneTrial
+
+    from hpsearch.space import Space
+    from hpsearch.study import Study
+    from hpsearch.trial import Trial
+
+
+class Driver:
+    """What Tune's hooks in this process share: the study, and its trials that run.
+
+    Attributes:
+        study: The study.
+        space: Its space.
+        metrics: The metrics that trials report.
+        live: The trials in Ray that have begun and have not ended, by id.
+        error: What broke the search, if anything did; Tune is then stopped.
+        interrupted: Whether Ctrl-C was pressed.
+    """
+
+    def __init__(self, study: Study, scheduler: Any, prefix: str) -> None:
+        assert study.space is not None
+        self.study = study
+        self.space: Space = study.space
+        self.metrics = metric_names(len(study.directions))
+        self.live: dict[str, TuneTrial] = {}
+        self.error: Exception | None = None
+        self.interrupted = False
+        self._scheduler = scheduler
+        self._prefix = prefix
+        self._trials: dict[str, Trial] = {}
+        self._outcomes: dict[str, Outcome] = {}
+        self._done_enough: set[str] = set()
+
+    @property
+    def over(self) -> bool:
+        """Whether Tune is to stop at once."""
+        return self.interrupted or self.error is not None
+
+    def interrupt(self) -> None:
+        """Stop Tune in order, for Ctrl-C was pressed."""
+        self.interrupted = True
+
+    @contextlib.contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Keep an error, which Tune would turn into a text, and stop Tune in order."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - it is raised when Tune has stopped
+            if self.error is None:
+                self.error = error
+
+    def name_of(self, trial: Trial) -> str:
+        """Return Ray's id for a trial."""
+        return trial_id(self._prefix, trial.number)
+
+    def started(self, trial: Trial, tune_trial: TuneTrial) -> None:
+        """Take note of a trial that was handed to Tune."""
+        self._trials[tune_trial.trial_id] = trial
+        self.live[tune_trial.trial_id] = tune_trial
+        trial.native = tune_trial
+
+    def changed(self, tune_trial: TuneTrial) -> None:
+        """Record the parameters that a scheduler gave a trial, if it has new ones."""
+        trial = self._trials[tune_trial.trial_id]
+        params = params_of(self.space, tune_trial.config)
+        if params != trial.params:
+            self.study.history.change(trial, params)
+
+    def hear(self, name: str, result: dict[str, Any]) -> bool:
+        """Record what a worker said; return whether its trial is to be pruned."""
+        said = result.pop(MESSAGES, None)  # Nobody else need see it.
+        return said is not None and name in self._trials and self._hear(name, said)
+
+    def has_done_enough(self, name: str) -> None:
+        """Take note that a trial met the user's criterion for its end."""
+        self._done_enough.add(name)
+
+    def saved(self, tune_trial: TuneTrial, path: str) -> None:
+        """Record where Ray keeps a trial's latest checkpoint."""
+        trial = self._trials.get(tune_trial.trial_id)
+        if trial is not None:
+            self.study.history.annotate(trial, "checkpoint", path)
+
+    def ended(self, tune_trial: TuneTrial) -> None:
+        """Tell the history how a trial ended: by itself, or stopped by Tune."""
+        name = tune_trial.trial_id
+        trial = self._trials.get(name)
+        if trial is not None:
+            outcome = self._outcomes.pop(name, None) or self._stopped(trial, tune_trial)
+            self._tell(name, outcome)
+
+    def failed(self, tune_trial: TuneTrial) -> None:
+        """Tell the history that a trial failed, or that its worker died."""
+        name = tune_trial.trial_id
+        if name not in self._trials:
+            return
+        error = _error_of(tune_trial)
+        if isinstance(error, TrialFailed):
+            self._hear(name, str(error))
+        self._tell(name, self._outcomes.pop(name, None) or Outcome.failed(error))
+
+    def end(self) -> None:
+        """Tell the history that Tune's time was over for the trials that still ran."""
+        for name in list(self._trials):
+            self._tell(name, Outcome(TrialState.PRUNED))
+
+    def _hear(self, name: str, text: str) -> bool:
+        trial, prune = self._trials[name], False
+        for message in json.loads(text):
+            if "outcome" in message:
+                self._outcomes[name] = Outcome.from_dict(message["outcome"])
+            elif message["call"] != "report" or message["step"] not in trial.intermediate:
+                # A trial that goes on from a checkpoint may report a step once more.
+                reply = answer(self.study.history, trial, message)
+                if "error" in reply:
+                    raise HpsearchError(f"trial {trial.number}: {reply['error']}")
+                prune = prune or (message["call"] == "report" and reply["result"])
+        return prune
+
+    def _tell(self, name: str, outcome: Outcome) -> None:
+        self.live.pop(name, None)
+        self.study.history.tell(self._trials.pop(name), outcome)
+
+    def _stopped(self, trial: Trial, tune_trial: TuneTrial) -> Outcome:
+        """Say how a trial ended that Tune stopped: complete if it had all the time it may have."""
+        if tune_trial.trial_id in self._done_enough or self._spent(tune_trial.last_result):
+            last = trial.intermediate[max(trial.intermediate)] if trial.intermediate else ()
+            if last and all(math.isfinite(value) for value in last):
+                return Outcome(TrialState.COMPLETE, last)
+        return Outcome(TrialState.PRUNED)
+
+    def _spent(self, result: dict[str, Any]) -> bool:
+        # ASHA and HyperBand stop the best trials too, when they have reached max_t.
+        for attribute in ("_max_t", "_max_t_attr"):
+            most = getattr(self._scheduler, attribute, None)
+            if most is not None:
+                spent: bool = result.get(self._scheduler._time_attr, 0) >= most
+                return spent
+        return False
+
+
+def _error_of(tune_trial: TuneTrial) -> Exception:
+    """Return the exception that ended a trial in Ray: what the worker raised, or Ray's own."""
+    path = tune_trial.pickled_error_file
+    if path is None:
+        return HpsearchError("Ray says no more than that the trial failed")
+    error: Exception = pickle.loads(Path(path).read_bytes())  # noqa: S301 - this process wrote it
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, Exception) else error

@@ -1,0 +1,187 @@
+"""The options: what users of ``tune.run`` know, checked without importing Ray."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from os import PathLike
+from typing import Any, Final
+
+from hpsearch.errors import OptionError
+
+_INSTEAD: Final = {
+    "config": "the space is search()'s second argument, and the Trainer's hp_space",
+    "num_samples": "n_trials= says how many trials the search has",
+    "metric": "the objective is reported as 'objective'",
+    "mode": "direction= says whether to minimize or to maximize",
+    "fail_fast": "max_failures=0 ends the search at the first failure",
+    "raise_on_failed_trial": "max_failures=math.inf lets a search go on whatever fails",
+    "local_dir": "storage_path= says where Ray keeps its files",
+    "restore": "storage=PATH, resume=True continues a search",
+    "resume_config": "storage=PATH, resume=True continues a search",
+    "checkpoint_freq": "trial.report(value, step, checkpoint=FOLDER) hands in checkpoints",
+    "checkpoint_at_end": "trial.report(value, step, checkpoint=FOLDER) hands in checkpoints",
+}
+"""What ``tune.run`` takes and a search says in another way."""
+
+
+@dataclass(frozen=True, slots=True)
+class RayOptions:
+    """What goes to Ray Tune, by the names that ``tune.run`` has for it.
+
+    Attributes:
+        search_alg: A Ray search algorithm, such as ``OptunaSearch()``, or the name of one. None
+            draws at random, and goes through grids in order.
+        scheduler: A Ray trial scheduler, such as ``ASHAScheduler()``, or the name of one.
+        resources_per_trial: Such as ``{"cpu": 2, "gpu": 0.5}``, or a placement group factory. None
+            is one CPU, and one GPU where the cluster has any.
+        address: The address of a cluster, or ``"auto"``. None takes the Ray that is running in
+            this process, else starts one on this machine for the time of the search.
+        storage_path: Where Ray keeps its files; a cluster needs a place that every node reaches.
+            None is Ray's own default, ``~/ray_results``.
+        storage_filesystem: A ``pyarrow.fs.FileSystem`` for it.
+        sync_config: A ``tune.SyncConfig``.
+        max_concurrent_trials: How many trials run at a time, as ``n_workers`` says it.
+        time_budget_s: Seconds after which running trials are stopped, as pruned; ``timeout`` lets
+            them go on to their end.
+        stop: When a trial has done enough and is complete: a dict of results, a function, or a
+            ``tune.Stopper``.
+        failure_config: A ``tune.FailureConfig``: how often Ray starts a failed trial again, from
+            its last checkpoint, before it counts as failed.
+        checkpoint_config: A ``tune.CheckpointConfig``.
+        keep_checkpoints_num: How many checkpoints of a trial to keep.
+        checkpoint_score_attr: The result by which to keep them, ``"min-..."`` for the smallest.
+        callbacks: ``tune.Callback`` objects.
+        progress_reporter: A ``tune.ProgressReporter``.
+        verbose: 0 to 3: how much Ray prints. Above 0 it also shows what the trials print.
+        log_to_file: Keep what trials print in files of theirs.
+        reuse_actors: Run one trial after the other in the same worker process.
+        trial_name_creator: A function that names a trial.
+        trial_dirname_creator: A function that names its folder.
+    """
+
+    search_alg: Any = None
+    scheduler: Any = None
+    resources_per_trial: Any = None
+    address: str | None = field(default=None, repr=False)
+    storage_path: str | PathLike[str] | None = None
+    storage_filesystem: Any = field(default=None, repr=False)
+    sync_config: Any = None
+    max_concurrent_trials: int | None = None
+    time_budget_s: float | None = None
+    stop: Any = None
+    failure_config: Any = None
+    checkpoint_config: Any = None
+    keep_checkpoints_num: int | None = None
+    checkpoint_score_attr: str | None = None
+    callbacks: Any = ()
+    progress_reporter: Any = None
+    verbose: int = 0
+    log_to_file: Any = False
+    reuse_actors: bool = True
+    trial_name_creator: Any = None
+    trial_dirname_creator: Any = None
+    config: Any = None
+    num_samples: Any = None
+    metric: Any = None
+    mode: Any = None
+    fail_fast: Any = None
+    raise_on_failed_trial: Any = None
+    local_dir: Any = None
+    restore: Any = None
+    resume_config: Any = None
+    checkpoint_freq: Any = None
+    checkpoint_at_end: Any = None
+
+    def __post_init__(self) -> None:
+        for name, instead in _INSTEAD.items():
+            if getattr(self, name) is not None:
+                raise OptionError(f"{name} is set elsewhere in hpsearch: {instead}")
+        _check_object("search_alg", self.search_alg, "on_trial_complete", "OptunaSearch()")
+        _check_object("scheduler", self.scheduler, "choose_trial_to_run", "ASHAScheduler()")
+        _check_resources(self.resources_per_trial)
+        for name in ("max_concurrent_trials", "keep_checkpoints_num"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise OptionError(f"{name} is {value!r}, expected a whole number of at least 1")
+        if self.time_budget_s is not None and not _positive(self.time_budget_s):
+            raise OptionError(f"time_budget_s is {self.time_budget_s!r}, expected seconds above 0")
+        if type(self.verbose) is not int or not 0 <= self.verbose <= 3:
+            raise OptionError(f"verbose is {self.verbose!r}, expected 0, 1, 2 or 3")
+        if self.address is not None and not isinstance(self.address, str):
+            raise OptionError(f"address is {self.address!r}, expected text such as 'auto'")
+        if not isinstance(self.reuse_actors, bool):
+            raise OptionError(f"reuse_actors is {self.reuse_actors!r}, expected True or False")
+        _check_object("failure_config", self.failure_config, "max_failures", "FailureConfig()")
+        if getattr(self.failure_config, "fail_fast", False):
+            raise OptionError(f"failure_config has fail_fast: {_INSTEAD['fail_fast']}")
+        _check_object("checkpoint_config", self.checkpoint_config, "num_to_keep", "...Config()")
+        if self.checkpoint_config is not None and (
+            self.keep_checkpoints_num is not None or self.checkpoint_score_attr is not None
+        ):
+            raise OptionError(
+                "checkpoint_config says what keep_checkpoints_num and checkpoint_score_attr say; "
+                "give one or the other"
+            )
+
+    @property
+    def pauses_trials(self) -> bool:
+        """Whether the scheduler pauses trials and goes on with them from a checkpoint."""
+        names = {cls.__name__ for cls in type(self.scheduler).__mro__}
+        named = isinstance(self.scheduler, str) and self.scheduler in _PAUSING_NAMES
+        return named or not names.isdisjoint(_PAUSING)
+
+    @property
+    def checkpoints(self) -> bool:
+        """Whether trials go on from checkpoints, for any reason."""
+        return (
+            self.pauses_trials
+            or self.checkpoint_config is not None
+            or self.keep_checkpoints_num is not None
+            or bool(getattr(self.failure_config, "max_failures", 0))
+        )
+
+
+_PAUSING: Final = {
+    "PopulationBasedTraining",
+    "PopulationBasedTrainingReplay",
+    "HyperBandScheduler",
+    "ResourceChangingScheduler",
+}
+_PAUSING_NAMES: Final = {"pbt", "pbt_replay", "pb2", "hyperband", "hb_bohb", "resource_changing"}
+
+OPTION_NAMES: Final = tuple(f.name for f in fields(RayOptions) if f.name not in _INSTEAD)
+"""The options that do something; the others say what to use instead."""
+
+
+def _check_object(option: str, given: Any, attribute: str, example: str) -> None:
+    by_name = option in ("search_alg", "scheduler") and isinstance(given, str)
+    if given is None or by_name or (hasattr(given, attribute) and not inspect.isclass(given)):
+        return
+    what = f"the class {given.__name__}" if inspect.isclass(given) else repr(given)
+    raise OptionError(f"{option} is {what}, expected an object such as {example}")
+
+
+def _check_resources(given: Any) -> None:
+    if given is None or hasattr(given, "required_resources"):
+        return
+    if not isinstance(given, Mapping) or not given:
+        raise OptionError(
+            f"resources_per_trial is {given!r}, expected a dict such as {{'cpu': 2, 'gpu': 0.5}}"
+        )
+    for name, amount in given.items():
+        if not isinstance(name, str) or not (amount == 0 or _positive(amount)):
+            raise OptionError(
+                f"resources_per_trial has {name!r}: {amount!r}, expected a number of at least 0"
+            )
+
+
+def _positive(value: Any) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value > 0
+    )

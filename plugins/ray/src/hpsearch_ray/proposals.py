@@ -1,0 +1,160 @@
+"""Where the parameters of the next trial come from: Tune's own draws, or a search algorithm."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from ray.tune.search import Searcher
+from ray.tune.utils import flatten_dict
+
+from hpsearch.backend import EXHAUSTED
+from hpsearch.errors import HpsearchError
+from hpsearch.trial import TrialState
+from hpsearch_ray.dialect import flatten
+from hpsearch_ray.domains import is_domain, is_grid
+from hpsearch_ray.metrics import trial_id
+from hpsearch_ray.points import domain_of, drawn_of, nearest, value_of
+
+if TYPE_CHECKING:
+    from hpsearch.backend import Exhausted
+    from hpsearch.study import Study
+    from hpsearch.trial import Trial
+
+
+class NotYet(HpsearchError):
+    """A search algorithm has no suggestion at the moment; it will be asked again."""
+
+
+class Proposals(Protocol):
+    """Chooses parameters, and learns how trials ended."""
+
+    def next(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+        """Return the parameters of a trial.
+
+        Raises:
+            NotYet: There are none for the moment.
+        """
+
+    def replay(self, trial: Trial) -> None:
+        """Take note of a trial that ended and was not proposed here."""
+
+
+class Draws(Proposals):
+    """What Tune does without a search algorithm: grids in order, everything else at random.
+
+    Each value depends on the study's seed and the trial's number alone. The grid's points are
+    taken in Tune's order, the least tried first; when nothing else is searched, it ends with them.
+
+    Args:
+        study: Its space, and the native one where the space was written for Ray, which is then
+            drawn from as Ray does.
+    """
+
+    def __init__(self, study: Study) -> None:
+        assert study.space is not None
+        self._space = study.space
+        native = {} if study.native_space is None else flatten(study.native_space)[0]
+        self._grids = {name: list(v["grid_search"]) for name, v in native.items() if is_grid(v)}
+        self._own = {name: value for name, value in native.items() if is_domain(value)}
+        self._random = [
+            name
+            for name, distribution in self._space.parameters.items()
+            if name not in self._grids and len(distribution.values() or "xx") > 1
+        ]
+
+    def next(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+        params = self._grid_point(study)
+        if params is None:
+            return EXHAUSTED
+        rng = np.random.default_rng(trial.seed)
+        for name, distribution in self._space.parameters.items():
+            if name in params:
+                continue
+            if name in self._own:
+                params[name] = nearest(distribution, self._own[name].sample(random_state=rng))
+            elif name in self._random:
+                drawn = domain_of(name, distribution).sample(random_state=rng)
+                params[name] = value_of(distribution, drawn)
+            else:
+                (params[name],) = distribution.values() or ()
+        return self._space.restrict(params)
+
+    def replay(self, trial: Trial) -> None:
+        """Remember nothing: the study has its trials."""
+
+    def _grid_point(self, study: Study) -> dict[str, Any] | None:
+        if not self._grids:
+            return {}
+        # Ray's first grid, by name, turns fastest.
+        names = sorted(self._grids, reverse=True)
+        tried = Counter(tuple(trial.params.get(name) for name in names) for trial in study.trials)
+        points = itertools.product(*(self._grids[name] for name in names))
+        least = min(points, key=lambda point: tried[point])
+        if tried[least] and not self._random:
+            return None
+        return dict(zip(names, least, strict=True))
+
+
+class Suggestions(Proposals):
+    """Asks one of Ray's search algorithms.
+
+    Args:
+        searcher: The algorithm, which has been told its space, metric and mode.
+        study: The study.
+        prefix: What the ids of the study's trials begin with in Ray.
+    """
+
+    def __init__(self, searcher: Searcher, study: Study, prefix: str) -> None:
+        assert study.space is not None
+        self.searcher = searcher
+        self._space = study.space
+        self._prefix = prefix
+        self._mine: set[str] = set()
+
+    def next(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+        name = trial_id(self._prefix, trial.number)
+        suggestion = self.searcher.suggest(name)
+        if suggestion is None:
+            raise NotYet("the search algorithm has no suggestion at the moment")
+        if suggestion == Searcher.FINISHED:
+            return EXHAUSTED
+        self._mine.add(name)
+        drawn = flatten_dict(suggestion)
+        params = {}
+        for parameter, distribution in self._space.parameters.items():
+            values = distribution.values() or ()
+            single = len(values) == 1
+            params[parameter] = values[0] if single else value_of(distribution, drawn[parameter])
+        return self._space.restrict(params)
+
+    def replay(self, trial: Trial) -> None:
+        rng = np.random.default_rng(trial.seed)
+        point = {}
+        for name, distribution in self._space.parameters.items():
+            if len(distribution.values() or "xx") == 1:
+                continue
+            if name in trial.params:
+                point[name] = drawn_of(distribution, trial.params[name])
+            else:
+                # An algorithm without conditions draws every parameter, searched or not.
+                point[name] = domain_of(name, distribution).sample(random_state=rng)
+        reports = [values[0] for _, values in sorted(trial.intermediate.items())]
+        value = trial.objective if trial.objective is not None else (reports or [None])[-1]
+        failed = trial.state is TrialState.FAILED
+        if value is None and not failed:
+            return  # Pruned before its first report: there is nothing to learn.
+        self.searcher.add_evaluated_point(
+            point,
+            value,
+            error=failed,
+            pruned=trial.state is TrialState.PRUNED,
+            intermediate_values=reports,
+        )
+
+    def proposed(self, name: str) -> bool:
+        """Whether the trial of that id in Ray was suggested here."""
+        return name in self._mine

@@ -1,0 +1,97 @@
+"""What one trial needs, whether a cluster has it, and for how many trials at a time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.tune.execution.placement_groups import resource_dict_to_pg_factory
+
+from hpsearch.errors import OptionError
+
+if TYPE_CHECKING:
+    from ray.tune import PlacementGroupFactory
+
+    from ray.tune.experiment import Trial as TuneTrial
+
+_LOOK_SECONDS = 1.0
+"""How long a look at the cluster's resources holds."""
+
+
+def resources_of_a_trial(given: Any) -> PlacementGroupFactory:
+    """Return what one trial asks the cluster for.
+
+    Args:
+        given: The option ``resources_per_trial``. None is one CPU, and one GPU where there is any.
+
+    Raises:
+        OptionError: No node has what one trial needs, and none can be added.
+    """
+    if given is None:
+        given = {"cpu": 1, "gpu": 1} if ray.cluster_resources().get("GPU") else {"cpu": 1}
+    factory = resource_dict_to_pg_factory(dict(given)) if isinstance(given, Mapping) else given
+    if not _grows():
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        for bundle in factory.bundles:
+            if not any(_holds(node, bundle) for node in nodes):
+                has = "; ".join(_shown(node) for node in nodes)
+                raise OptionError(
+                    f"resources_per_trial asks for {_shown(bundle)} on one node, and no node has "
+                    f"that. The cluster's {len(nodes)} node{'s' if len(nodes) > 1 else ''}: {has}"
+                )
+    return factory
+
+
+class Room:
+    """How many trials may be open at a time, so that none is begun long before it can run.
+
+    Args:
+        resources: What one trial needs.
+        most: The user's own limit, None for none.
+        queue: Whether one more is begun than fits: some schedulers only pause a trial, for others
+            to have their turn, when one waits.
+    """
+
+    def __init__(self, resources: PlacementGroupFactory, most: int | None, queue: bool) -> None:
+        self._needed = resources.required_resources
+        self._most = math.inf if most is None else most
+        self._extra = math.inf if queue or _grows() else 0
+        self._fit = 1
+        self._looked = -math.inf
+
+    def for_another(self, live: Mapping[str, TuneTrial]) -> bool:
+        """Whether one more trial may begin beside these."""
+        open_trials = sum(trial.status != "PAUSED" for trial in live.values())
+        return open_trials < min(self._most, self._fitting() + self._extra)
+
+    def _fitting(self) -> int:
+        now = time.monotonic()
+        if now - self._looked >= _LOOK_SECONDS:
+            there = ray.cluster_resources()
+            counts = [int(there.get(name, 0) // n) for name, n in self._needed.items() if n]
+            self._fit = max(1, min(counts, default=1))
+            self._looked = now
+        return self._fit
+
+
+def _grows() -> bool:
+    """Whether the cluster adds nodes when they are asked for."""
+    state = ray._private.state.state
+    grows: bool = state.get_max_resources_from_cluster_config() is not None
+    return grows
+
+
+def _holds(node: Mapping[str, float], bundle: Mapping[str, float]) -> bool:
+    return all(node.get(name, 0) >= amount for name, amount in bundle.items())
+
+
+def _shown(resources: Mapping[str, float]) -> str:
+    named = {
+        name: amount
+        for name, amount in resources.items()
+        if amount and not name.startswith(("node:", "object_store_memory"))
+    }
+    return ", ".join(f"{amount:g} {name}" for name, amount in sorted(named.items())) or "nothing"

@@ -1,0 +1,99 @@
+"""Tune's side of asking for trials: a search algorithm that asks the study's history.
+
+It works for whoever suggests: what the history hands out may be enqueued, unfinished, retried, or a
+backend's suggestion.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from ray.tune.experiment import Trial as TuneTrial
+from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
+from ray.tune.search import SearchAlgorithm
+from ray.tune.search.variant_generator import format_vars
+
+from hpsearch_ray.points import config_of
+from hpsearch_ray.proposals import NotYet, Suggestions
+
+if TYPE_CHECKING:
+    from ray.tune.experiment import Experiment
+
+    from hpsearch_ray.driver import Driver
+    from hpsearch_ray.resources import Room
+
+
+class Search(SearchAlgorithm):
+    """Hands out the study's trials to Tune, as soon as there is room for one.
+
+    Args:
+        driver: Keeps the trials that run.
+        room: How many may run.
+        suggestions: The user's search algorithm, which hears what Tune tells one; None for none.
+    """
+
+    def __init__(self, driver: Driver, room: Room, suggestions: Suggestions | None) -> None:
+        self._driver = driver
+        self._history = driver.study.history
+        self._room = room
+        self._suggestions = suggestions
+        self._parser = _make_parser()
+        self._experiment: Experiment | None = None
+
+    @property
+    def searcher(self) -> Any:
+        """The user's search algorithm, to which some of Ray's schedulers talk."""
+        return None if self._suggestions is None else self._suggestions.searcher
+
+    def add_configurations(self, experiments: Any) -> None:
+        """Keep the experiment that the trials belong to."""
+        (self._experiment,) = experiments
+
+    def next_trial(self) -> TuneTrial | None:
+        """Return the next trial, None if there is none for the moment."""
+        if self.is_finished() or not self._room.for_another(self._driver.live):
+            return None
+        with self._driver.guarded():
+            return self._ask()
+        return None
+
+    def is_finished(self) -> bool:
+        """Whether no trial will start any more, as things are."""
+        finished: bool = self._finished or not self._history.may_start()
+        return finished
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Pass a report on to the user's search algorithm, if it suggested the trial."""
+        if self._suggestions is not None and self._suggestions.proposed(trial_id):
+            self._suggestions.searcher.on_trial_result(trial_id, result)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the user's search algorithm how a trial that it suggested ended."""
+        if self._suggestions is None or not self._suggestions.proposed(trial_id):
+            return
+        if result is not None and not all(name in result for name in self._driver.metrics):
+            result, error = None, True  # It was pruned before its first report.
+        self._suggestions.searcher.on_trial_complete(trial_id, result=result, error=error)
+
+    def _ask(self) -> TuneTrial | None:
+        try:
+            trial = self._history.ask()
+        except NotYet:
+            return None
+        if trial is None:
+            return None
+        space = self._driver.space
+        config = config_of(space, trial.params)
+        assert self._experiment is not None
+        tune_trial = _create_trial_from_spec(
+            {**copy.copy(self._experiment.spec), "config": config},
+            self._parser,
+            evaluated_params=dict(trial.params),
+            experiment_tag=f"{trial.number}_{format_vars({(n,): v for n, v in trial.params.items()})}",
+            trial_id=self._driver.name_of(trial),
+        )
+        self._driver.started(trial, tune_trial)
+        return tune_trial

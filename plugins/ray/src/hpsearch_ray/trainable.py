@@ -1,0 +1,185 @@
+"""What runs in a worker process: one trial after the other, from an evaluation that came once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+
+from hpsearch.channel import Channel
+from hpsearch.checks import check_json
+from hpsearch.errors import ArgumentError, SpaceError, TrialPruned
+from hpsearch.trial import TrialState
+from hpsearch_ray.metrics import MESSAGES, STEP, as_metrics, number_of
+from hpsearch_ray.parcel import received
+from hpsearch_ray.points import params_of
+
+if TYPE_CHECKING:
+    from hpsearch.channel import Message
+    from hpsearch.distributions import Distribution
+    from hpsearch.evaluate import Outcome
+    from hpsearch.space import Space
+
+CLEANUP_SECONDS = 60
+"""How long a trial that was stopped may take to clean up before its worker is given up."""
+
+
+class TrialFailed(Exception):
+    """A trial failed. Its text is what the trial had still to say, its outcome last, as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a search tells each of its workers.
+
+    Attributes:
+        parcel: The name under which they receive the evaluation.
+        space: The study's space.
+        directions: How many objective values there are.
+        study_seed: The study's seed.
+        folder: The user's working directory.
+    """
+
+    parcel: str
+    space: Space
+    directions: int
+    study_seed: int
+    folder: str
+
+    def run(self, config: Mapping[str, Any]) -> None:
+        """Run the trial that Ray has started here to its end, and report how it ended.
+
+        Raises:
+            TrialFailed: It failed.
+            SystemExit: Ray has stopped it.
+        """
+        # The next trial waits for this one's thread, which may have something to clean up.
+        os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", str(CLEANUP_SECONDS))
+        if Path(self.folder).is_dir():
+            os.chdir(self.folder)
+        number = number_of(tune.get_context().get_trial_id())
+        params = params_of(self.space, config)
+        channel = WorkerChannel(params, self.space, self.directions)
+        with _checkpoint_folder() as resume_from:
+            payload = {
+                "number": number,
+                "id": str(number),
+                "params": params,
+                "study_seed": self.study_seed,
+                "resume_from": resume_from,
+            }
+            outcome = received(self.parcel)(payload, channel)
+        channel.end(outcome)
+
+    def as_trainable(self, name: str) -> Callable[[dict[str, Any]], None]:
+        """Return the function that Tune runs, by the name that its trials get."""
+
+        def trainable(config: dict[str, Any]) -> None:
+            self.run(config)
+
+        trainable.__name__ = name
+        return trainable
+
+
+class WorkerChannel(Channel):
+    """A running trial's way to its study: Tune's reports, which take along all else it says.
+
+    Nothing comes back but the end: where Ray has decided to stop the trial, the report raises.
+    """
+
+    def __init__(self, params: Mapping[str, Any], space: Space, directions: int) -> None:
+        self._params = params
+        self._space = space
+        self._directions = directions
+        self._unsent: list[Message] = []
+        self._last: tuple[float, ...] | None = None
+        self._stopped = False
+
+    def report(
+        self, step: int, values: tuple[float, ...], checkpoint: str | None = None
+    ) -> bool:
+        """Report to Ray.
+
+        Raises:
+            TrialPruned: Ray has stopped the trial.
+        """
+        if self._stopped:
+            raise TrialPruned
+        if len(values) != self._directions:
+            raise ArgumentError(
+                f"{len(values)} values were reported at step {step}, and the study has "
+                f"{self._directions} direction{'s' if self._directions > 1 else ''}"
+            )
+        self._say("report", step=step, values=list(values))
+        self._last = values
+        saved = None if checkpoint is None else tune.Checkpoint.from_directory(checkpoint)
+        try:
+            tune.report({**as_metrics(values), STEP: step, **self._take()}, checkpoint=saved)
+        except SystemExit:
+            self._stopped = True
+            raise TrialPruned from None
+        return False
+
+    def suggest(self, name: str, distribution: Distribution) -> Any:
+        known = self._space.parameters.get(name)
+        if name not in self._params:
+            raise SpaceError(
+                f"parameter {name!r} was asked for while the trial runs, and was not when the "
+                "space was read; Ray Tune needs every parameter beforehand"
+            )
+        if known != distribution:
+            raise SpaceError(
+                f"parameter {name!r} was {known} and is now {distribution}; one name has one "
+                "distribution"
+            )
+        return self._params[name]
+
+    def derive(self, values: Mapping[str, Any]) -> None:
+        check_json("the space function returned", dict(values))
+        self._say("derive", values=dict(values))
+
+    def annotate(self, name: str, value: Any) -> None:
+        check_json(f"the fact {name!r} is", value)
+        self._say("annotate", name=name, value=value)
+
+    def stop(self) -> None:
+        self._say("stop")
+
+    def end(self, outcome: Outcome) -> None:
+        """Tell the study how the trial ended.
+
+        Raises:
+            TrialFailed: It failed.
+            SystemExit: Ray has stopped it, or has taken note of its end.
+        """
+        if self._stopped:
+            raise SystemExit(0)
+        self._unsent.append({"outcome": outcome.to_dict()})
+        if outcome.state is TrialState.FAILED:
+            raise TrialFailed(json.dumps(self._unsent))
+        values = outcome.objectives or self._last or ()
+        tune.report({**as_metrics(values), "done": True, **self._take()})
+
+    def _say(self, call: str, **arguments: Any) -> None:
+        self._unsent.append({"call": call, **arguments})
+
+    def _take(self) -> dict[str, str]:
+        said, self._unsent = json.dumps(self._unsent), []
+        return {MESSAGES: said}
+
+
+@contextlib.contextmanager
+def _checkpoint_folder() -> Any:
+    """Yield the folder of the checkpoint to go on from, None if there is none."""
+    checkpoint = tune.get_checkpoint()
+    if checkpoint is None:
+        yield None
+        return
+    with checkpoint.as_directory() as folder:
+        yield folder

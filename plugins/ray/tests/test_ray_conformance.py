@@ -1,0 +1,24 @@
+"""The backend keeps the contract that the conformance kit states."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hpsearch.testing import BackendConformance
+
+
+class TestRay(BackendConformance):
+    backend = "ray"
+    n_trials = 8
+    bad_options = {
+        "scheduler": "asha",
+        "resources_per_trial": {"cpu": -1},
+        "verbose": 7,
+        "metric": "eval_loss",
+    }
+
+    @pytest.fixture(autouse=True)
+    def _results(self, tmp_path: Any) -> None:
+        self.options = {"storage_path": tmp_path / "ray", "max_concurrent_trials": 1}

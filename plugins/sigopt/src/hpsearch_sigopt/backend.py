@@ -15,6 +15,7 @@ from hpsearch.pareto import best_trial, pareto_front
 from hpsearch.space import Space
 from hpsearch.study import BestRun
 from hpsearch.trial import Trial, TrialState
+from hpsearch_sigopt import runs
 from hpsearch_sigopt.body import experiment_body, said
 from hpsearch_sigopt.connect import connect
 from hpsearch_sigopt.constraints import constrain
@@ -25,6 +26,7 @@ from hpsearch_sigopt.metrics import Metrics
 from hpsearch_sigopt.options import SigOptOptions
 from hpsearch_sigopt.parameters import DIALECT
 from hpsearch_sigopt.runs import RunsExperiment
+from hpsearch_sigopt.served import ServedExperiment, take_over
 from hpsearch_sigopt.space import SigOptSpace
 
 if TYPE_CHECKING:
@@ -50,14 +52,13 @@ class SigOptBackend(Backend):
     Options = SigOptOptions
     engine = ENGINE
 
-    _experiment: Experiment | RunsExperiment
+    _experiment: Experiment
 
     @classmethod
     def capabilities_for(cls, options: SigOptOptions) -> Capabilities:
         """Return what SigOpt can do where these options have it run.
 
-        A server has any number of suggestions open and its own seed; an AI experiment takes no
-        trial that is not a run of its own.
+        A server has any number of suggestions open and its own seed.
         """
         if not options.on_server:
             return cls.capabilities
@@ -65,7 +66,6 @@ class SigOptBackend(Backend):
             cls.capabilities,
             max_parallel=options.parallel_bandwidth,
             seeding=False,
-            replay=not options.runs,
         )
 
     @hookimpl
@@ -88,12 +88,12 @@ class SigOptBackend(Backend):
         body = experiment_body(study, options, self._space, self._metrics)
         self._experiment = _open(options, body, study.seed)
         study.native = self._experiment.native
-        known = [facts for facts in self._experiment.known() if facts.get("study") == study.name]
-        self._known = {facts.get("trial") for facts in known}
+        observed, mine = self._experiment.observed(), _facts(study)
+        self._known = take_over(study, self._space, self._metrics, observed, mine)
 
     @hookimpl
-    def hpsearch_suggest(self, trial: Trial) -> Mapping[str, Any]:
-        trial.native = self._experiment.suggest(trial.number)
+    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any]:
+        trial.native = self._experiment.suggest({**_facts(study), "trial": trial.number})
         return self._space.decode(trial.native.assignments)
 
     @hookimpl
@@ -106,12 +106,12 @@ class SigOptBackend(Backend):
             if trial.native is not None:
                 self._experiment.withdraw(trial.native)
             return
-        if trial.number in self._known:
+        if not self._live and trial.number in self._known:
             return
         values = self._metrics.values(trial)
         self._check_said(trial)
         assignments = self._space.encode(trial.params)
-        facts = {"study": study.name, "trial": trial.number}
+        facts = {**_facts(study), "trial": trial.number}
         self._experiment.observe(trial.native, assignments, values, facts)
         self._observed += 1
         if self._budget is not None and self._observed >= self._budget:
@@ -128,16 +128,21 @@ class SigOptBackend(Backend):
             best = [trial for trial in [best_trial(accepted, study.directions[0])] if trial]
         if not best:
             logger.warning("no complete trial of study %r keeps the thresholds", study.name)
-        return [BestRun.of(trial, study.native) for trial in best]
+        native = self._refreshed(study)
+        return [BestRun.of(trial, native) for trial in best]
 
     @hookimpl
     def hpsearch_close(self, study: Study, error: BaseException | None) -> None:
-        if study.native is None or error is not None:
-            return
+        if study.native is not None and error is None:
+            self._refreshed(study)
+
+    def _refreshed(self, study: Study) -> Any:
+        """Return the experiment as it is now; what a search found does not hang on it."""
         try:
             study.native = self._experiment.refresh()
         except HpsearchError as problem:
             logger.warning("SigOpt's experiment shows no progress: %s", problem)
+        return study.native
 
     def _check_said(self, trial: Trial) -> None:
         """Speak up for a metric that a trial says nothing of; raise if no trial ever did."""
@@ -156,11 +161,16 @@ class SigOptBackend(Backend):
         logger.error("%s. SigOpt takes the trial as failed", problem)
 
 
-def _open(options: SigOptOptions, body: dict[str, Any], seed: int) -> Experiment | RunsExperiment:
+def _facts(study: Study) -> dict[str, Any]:
+    """Return what marks a study's trials on a server, the number apart."""
+    return {"study": study.name, "seed": str(study.seed)}
+
+
+def _open(options: SigOptOptions, body: dict[str, Any], seed: int) -> Experiment:
     connection = connect(options)
     if options.runs:
-        return RunsExperiment.open(connection, options, body)
+        return RunsExperiment(connection, runs.create(connection, options, body))
     native = create(connection, options, body)
     if options.on_server:
-        return Experiment(connection, native, on_server=True)
+        return ServedExperiment(connection, native)
     return LiteExperiment(connection, native, options, body, seed)

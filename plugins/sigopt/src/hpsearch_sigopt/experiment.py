@@ -1,20 +1,53 @@
 """One SigOpt experiment: suggestions are asked of it, and observations told to it.
 
-The same calls of SigOpt's client reach the optimiser in this process and a server.
+The same calls of SigOpt's client reach the optimiser in this process and a server; what only one
+of them has is in ``lite.py``, ``served.py`` and ``runs.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import SpaceError, listed
+from hpsearch.errors import SpaceError
 from hpsearch_sigopt.connect import client
 from hpsearch_sigopt.server import asking
 
 if TYPE_CHECKING:
     from hpsearch_sigopt.options import SigOptOptions
+
+
+_ESSENTIAL = (
+    "type",
+    "bounds",
+    "categorical_values",
+    "grid",
+    "transformation",
+    "prior",
+    "values",
+    "objective",
+    "strategy",
+    "threshold",
+)
+"""What two parameters, or two metrics, of one name must have in common to be the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What an experiment has of a trial that ended.
+
+    Attributes:
+        facts: What was kept with it; empty where somebody else told it.
+        assignments: Its parameters in SigOpt's terms.
+        values: Every metric's value, None for a failed trial.
+        created: When it was told, in seconds since the epoch.
+    """
+
+    facts: Mapping[str, Any]
+    assignments: Mapping[str, Any]
+    values: Mapping[str, float] | None
+    created: float
 
 
 class Experiment:
@@ -23,19 +56,20 @@ class Experiment:
     Args:
         connection: A ``sigopt.Connection``.
         native: The experiment object that it answered.
-        on_server: Whether facts of ours may be kept with an observation.
     """
 
-    def __init__(self, connection: Any, native: Any, *, on_server: bool = False) -> None:
+    def __init__(self, connection: Any, native: Any) -> None:
         self.native = native
         self._connection = connection
-        self._on_server = on_server
 
-    def suggest(self, number: int) -> Any:
-        """Return the suggestion for a trial; it has ``assignments``."""
-        del number
-        with self._asking("a suggestion"):
-            return self._mine.suggestions().create()
+    def suggest(self, facts: Mapping[str, Any]) -> Any:
+        """Return the suggestion for a trial; it has ``assignments``.
+
+        Args:
+            facts: Whose trial it is; its number is among them.
+        """
+        del facts
+        return self._mine.suggestions().create()
 
     def observe(
         self,
@@ -50,47 +84,39 @@ class Experiment:
             suggestion: What it ran with, None for parameters of other origin.
             assignments: Its parameters in SigOpt's terms.
             values: Every metric's value, None for a failed trial.
-            facts: What a server keeps with the observation.
+            facts: Whose trial it was.
         """
-        told: dict[str, Any] = (
-            {"assignments": dict(assignments)}
-            if suggestion is None
-            else {"suggestion": suggestion.id}
-        )
-        if values is None:
-            told["failed"] = True
-        else:
-            told["values"] = [{"name": name, "value": value} for name, value in values.items()]
-        if self._on_server:
-            told["metadata"] = dict(facts)
-        with self._asking("to take an observation"):
-            self._mine.observations().create(**told)
+        del facts
+        self._mine.observations().create(**self._told(suggestion, assignments, values))
 
     def withdraw(self, suggestion: Any) -> None:
         """Give back a suggestion that nobody evaluated."""
-        if self._on_server:
-            with self._asking("to withdraw a suggestion"):
-                self._mine.suggestions(suggestion.id).delete()
 
-    def known(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the facts kept with each observation that the experiment has already."""
-        if self._on_server:
-            with self._asking("its observations"):
-                for observation in self._mine.observations().fetch().iterate_pages():
-                    yield dict(observation.metadata or {})
+    def observed(self) -> Sequence[Observed]:
+        """Return what the experiment had already when it was opened, by age."""
+        return ()
 
     def refresh(self) -> Any:
         """Return the experiment object as it is now, with its progress."""
-        with self._asking("the experiment"):
-            self.native = self._mine.fetch()
+        self.native = self._mine.fetch()
         return self.native
 
     @property
     def _mine(self) -> Any:
         return self._connection.experiments(self.native.id)
 
-    def _asking(self, what: str) -> AbstractContextManager[None]:
-        return asking(self._connection, what) if self._on_server else nullcontext()
+    @staticmethod
+    def _told(
+        suggestion: Any, assignments: Mapping[str, Any], values: Mapping[str, float] | None
+    ) -> dict[str, Any]:
+        told: dict[str, Any] = (
+            {"assignments": dict(assignments)}
+            if suggestion is None
+            else {"suggestion": suggestion.id}
+        )
+        if values is None:
+            return {**told, "failed": True}
+        return {**told, "values": [{"name": n, "value": v} for n, v in values.items()]}
 
 
 def create(connection: Any, options: SigOptOptions, body: dict[str, Any]) -> Any:
@@ -118,10 +144,25 @@ def create(connection: Any, options: SigOptOptions, body: dict[str, Any]) -> Any
 
 def check_same(native: Any, body: Mapping[str, Any]) -> None:
     """Raise :class:`SpaceError` unless an experiment has the search's parameters and metrics."""
-    for what in ("parameters", "metrics"):
-        there = sorted(item.name for item in getattr(native, what))
-        here = sorted(item["name"] for item in body[what])
-        if there != here:
-            raise SpaceError(
-                f"experiment {native.id} has {what} {listed(there)}, and the search {listed(here)}"
-            )
+    for what in ("parameters", "conditionals", "metrics"):
+        there = {item.name: _essence(item.to_json()) for item in getattr(native, what) or ()}
+        here = {item["name"]: _essence(item) for item in body.get(what, ())}
+        for name in {**here, **there}:
+            if here.get(name) != there.get(name):
+                raise SpaceError(
+                    f"experiment {native.id} on the server is another: among its {what}, {name!r} "
+                    f"is {there.get(name, 'not there')}, and in this search "
+                    f"{here.get(name, 'not there')}"
+                )
+
+
+def _essence(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an entry of a parameter list, or a metric, says, however it is written."""
+    kept = {key: item[key] for key in _ESSENTIAL if item.get(key) not in (None, [], "none")}
+    for key in ("bounds", "prior"):
+        if key in kept:
+            kept[key] = {name: kept[key][name] for name in sorted(kept[key]) if name != "object"}
+    if "categorical_values" in kept:
+        values = kept["categorical_values"]
+        kept["categorical_values"] = [v if isinstance(v, str) else v["name"] for v in values]
+    return kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from hpsearch.errors import BackendError
@@ -25,9 +26,10 @@ class LiteExperiment(Experiment):
 
     Each suggestion is drawn from a seed of its trial's own: a resumed search draws nothing twice.
 
-    The optimiser raises where no point is left, as in a small space without floats (it counts
-    observations, not points, so often before each was tried), or where rounding to whole numbers
-    left it none within the linear constraints. Then a random experiment of the same body draws.
+    The optimiser raises where no point is left: in a small space without floats (it counts
+    observations, not points, so often before each was tried), where rounding to whole numbers left
+    none within the linear constraints, and where there is too little for its model. Then a random
+    experiment of the same body draws.
     """
 
     def __init__(
@@ -40,12 +42,15 @@ class LiteExperiment(Experiment):
         self._tried: set[str] = set()
         self._random: Any = None
 
-    def suggest(self, number: int) -> Any:
+    def suggest(self, facts: Mapping[str, Any]) -> Any:
+        number = facts["trial"]
         refused = client().exception.SigOptException
         with seeded(derive_seed(self._seed, "sigopt", number)):
             try:
-                return super().suggest(number)
+                return super().suggest(facts)
             except refused as error:
+                if not isinstance(error.__cause__, _no_point()):
+                    raise
                 return self._draw(number, error)
 
     def observe(
@@ -70,18 +75,16 @@ class LiteExperiment(Experiment):
                 number,
                 error,
             )
-            connection = connect(self._options)
-            created = connection.experiments().create(**{**self._body, "type": "random"})
-            self._random = Experiment(connection, created)
+            self._random = connect(self._options)
         drawn = None
         for _ in range(_DRAWS):
+            # A new experiment each time: one that has a suggestion open gives the same again.
+            created = self._random.experiments().create(**{**self._body, "type": "random"})
             try:
-                suggestion = self._random.suggest(number)
+                drawn = self._random.experiments(created.id).suggestions().create()
             except client().exception.SigOptException:
                 continue
-            drawn = suggestion
-            self._random.observe(suggestion, {}, None, {})
-            if _key(suggestion.assignments) not in self._tried:
+            if _key(drawn.assignments) not in self._tried:
                 break
         if drawn is None:
             raise BackendError(
@@ -90,5 +93,17 @@ class LiteExperiment(Experiment):
         return drawn
 
 
+def _no_point() -> tuple[type[Exception], ...]:
+    """Return what the optimiser raises for want of a point or of a model."""
+    errors = import_module("libsigopt.aux.errors")
+    estimator = import_module("libsigopt.compute.sigopt_parzen_estimator")
+    return IndexError, errors.SigoptComputeError, estimator.SPEInsufficientDataError
+
+
 def _key(assignments: Mapping[str, Any]) -> str:
-    return json.dumps(dict(assignments), sort_keys=True)
+    """Return what equal assignments have in common; a logarithm and back costs the last bits."""
+    rounded = {
+        name: f"{value:.12g}" if isinstance(value, float) else value
+        for name, value in assignments.items()
+    }
+    return json.dumps(rounded, sort_keys=True)

@@ -82,6 +82,11 @@ class Metrics:
                 values[name] = said
         return values
 
+    def split(self, values: Mapping[str, float]) -> tuple[tuple[float, ...], dict[str, float]]:
+        """Return the objectives among every metric's values, and the others by name."""
+        objectives = tuple(values[metric["name"]] for metric in self._optimised)
+        return objectives, {name: values[name] for name in self._others}
+
     def accept(self, trial: Trial) -> bool:
         """Whether a trial has every metric, and each within its threshold."""
         values = self.values(trial)

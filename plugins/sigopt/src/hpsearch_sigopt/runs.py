@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hpsearch_sigopt.experiment import check_same
+from hpsearch_sigopt.experiment import Experiment, Observed, check_same
 from hpsearch_sigopt.server import asking
 
 if TYPE_CHECKING:
     from hpsearch_sigopt.options import SigOptOptions
 
+_FAILED = "failed"
+_COMPLETED = "completed"
 
-class RunsExperiment:
-    """An AI experiment, with the methods of :class:`~hpsearch_sigopt.experiment.Experiment`.
 
-    It learns from its own runs alone: results of trials that it did not suggest are not taken.
+class RunsExperiment(Experiment):
+    """An AI experiment on a server: its suggestions are runs, which it observes when they end.
 
     Args:
         connection: A ``sigopt.Connection``.
@@ -25,46 +26,26 @@ class RunsExperiment:
     """
 
     def __init__(self, connection: Any, native: Any) -> None:
-        self.native = native
-        self._connection = connection
+        super().__init__(connection, native)
+        self._begun: dict[frozenset[Any], Run] = {}
 
-    @classmethod
-    def open(cls, connection: Any, options: SigOptOptions, body: dict[str, Any]) -> RunsExperiment:
-        """Create the AI experiment in the project, or fetch the one to continue.
-
-        Raises:
-            SpaceError: The one to continue is another.
-            HpsearchError: The server refuses it.
-        """
-        project = options.project or os.environ["SIGOPT_PROJECT"]
-        factory = import_module("sigopt.factory").SigOptFactory(project, connection=connection)
-        if options.experiment_id is not None:
-            with asking(connection, f"experiment {options.experiment_id}"):
-                native = factory.get_experiment(options.experiment_id)
-            check_same(native, body)
-            return cls(connection, native)
-        asked = {name: value for name, value in body.items() if name != "project"}
-        if "observation_budget" in asked:
-            asked["budget"] = asked.pop("observation_budget")
-        with asking(connection, "an experiment"):
-            return cls(connection, factory.create_experiment(**asked))
-
-    def suggest(self, number: int) -> Run:
-        """Return a new run for a trial; it has ``assignments``."""
-        del number
+    def suggest(self, facts: Mapping[str, Any]) -> Run:
         with asking(self._connection, "a run"):
-            return Run(self.native.create_run())
+            return Run(self.native.create_run(name=_name(facts), metadata=dict(facts)))
 
     def observe(
         self,
-        suggestion: Run,
+        suggestion: Run | None,
         assignments: Mapping[str, Any],
         values: Mapping[str, float] | None,
         facts: Mapping[str, Any],
     ) -> None:
-        """End the run with its metrics, or as failed."""
-        del assignments, facts
+        if suggestion is None:
+            suggestion = self._begun.pop(frozenset(facts.items()), None)
         with asking(self._connection, "to end a run"):
+            if suggestion is None:
+                self._add(assignments, values, facts)
+                return
             if values is None:
                 suggestion.context.log_failure()
             else:
@@ -72,19 +53,39 @@ class RunsExperiment:
             suggestion.context.end()
 
     def withdraw(self, suggestion: Run) -> None:
-        """End the run of a trial that was interrupted."""
         with asking(self._connection, "to end a run"):
             suggestion.context.end(exception=KeyboardInterrupt())
 
-    def known(self) -> Iterator[Mapping[str, Any]]:
-        """Yield nothing: no trial of another origin is told, so none can be told twice."""
-        return iter(())
+    def observed(self) -> list[Observed]:
+        """Return the runs that ended; the others are ended by the trials that began them."""
+        with asking(self._connection, "its runs"):
+            by_age = sorted(self.native.get_runs(), key=lambda run: int(run.id))
+            context = import_module("sigopt.run_context").RunContext
+            for run in by_age:
+                if run.state not in (_FAILED, _COMPLETED):
+                    facts = frozenset((run.metadata or {}).items())
+                    self._begun[facts] = Run(context(self._connection, run))
+            return [_as_observed(run) for run in by_age if run.state in (_FAILED, _COMPLETED)]
 
     def refresh(self) -> Any:
-        """Return the AI experiment as it is now, with its progress."""
         with asking(self._connection, "the experiment"):
             self.native.refresh()
         return self.native
+
+    def _add(
+        self,
+        assignments: Mapping[str, Any],
+        values: Mapping[str, float] | None,
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Create a run that has ended, with parameters that SigOpt did not choose."""
+        self._connection.aiexperiments(self.native.id).training_runs().create(
+            name=_name(facts),
+            metadata=dict(facts),
+            assignments=dict(assignments),
+            values={name: {"value": value} for name, value in (values or {}).items()},
+            state=_FAILED if values is None else _COMPLETED,
+        )
 
 
 class Run:
@@ -103,3 +104,34 @@ class Run:
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self.context, name)
+
+
+def create(connection: Any, options: SigOptOptions, body: dict[str, Any]) -> Any:
+    """Create the AI experiment in the project, or fetch the one to continue.
+
+    Raises:
+        SpaceError: The one to continue is another.
+        HpsearchError: The server refuses it.
+    """
+    project = options.project or os.environ["SIGOPT_PROJECT"]
+    factory = import_module("sigopt.factory").SigOptFactory(project, connection=connection)
+    if options.experiment_id is not None:
+        with asking(connection, f"experiment {options.experiment_id}"):
+            native = factory.get_experiment(options.experiment_id)
+        check_same(native, body)
+        return native
+    asked = {name: value for name, value in body.items() if name != "project"}
+    if "observation_budget" in asked:
+        asked["budget"] = asked.pop("observation_budget")
+    with asking(connection, "an experiment"):
+        return factory.create_experiment(**asked)
+
+
+def _name(facts: Mapping[str, Any]) -> str:
+    return f"{facts['study']} {facts['trial']}"
+
+
+def _as_observed(run: Any) -> Observed:
+    values = {name: evaluation.value for name, evaluation in run.values.items()}
+    failed = run.state == _FAILED
+    return Observed(run.metadata or {}, run.assignments, None if failed else values, run.created)

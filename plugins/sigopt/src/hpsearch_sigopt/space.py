@@ -68,7 +68,7 @@ class SigOptSpace:
         """Return SigOpt's assignments as a point of the space."""
         values = dict(self._constants)
         for name, parameter in self._known.items():
-            if name in assignments:
+            if assignments.get(name) is not None:  # A server has None where it is not active.
                 values[name] = parameter.decode(assignments[name])
         return self._space.restrict(values)
 

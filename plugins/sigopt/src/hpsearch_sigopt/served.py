@@ -1,0 +1,136 @@
+"""A server's experiment, which outlives the search: what it has of earlier trials, ours or others'.
+
+With each suggestion and observation the server keeps a few facts that say whose trial it is. A
+search that goes on later so tells nothing twice, and ends what a kill had left open.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.errors import SpaceError
+from hpsearch.trial import Trial, TrialError, TrialState
+from hpsearch_sigopt.experiment import Experiment, Observed
+from hpsearch_sigopt.server import asking
+
+if TYPE_CHECKING:
+    from hpsearch.study import Study
+    from hpsearch_sigopt.metrics import Metrics
+    from hpsearch_sigopt.space import SigOptSpace
+
+logger = logging.getLogger("hpsearch")
+
+
+class ServedExperiment(Experiment):
+    """An :class:`Experiment` on a server."""
+
+    def __init__(self, connection: Any, native: Any) -> None:
+        super().__init__(connection, native)
+        self._begun: dict[frozenset[Any], Any] = {}
+
+    def suggest(self, facts: Mapping[str, Any]) -> Any:
+        with asking(self._connection, "a suggestion"):
+            return self._mine.suggestions().create(metadata=dict(facts))
+
+    def observe(
+        self,
+        suggestion: Any,
+        assignments: Mapping[str, Any],
+        values: Mapping[str, float] | None,
+        facts: Mapping[str, Any],
+    ) -> None:
+        if suggestion is None:
+            suggestion = self._begun.pop(frozenset(facts.items()), None)
+        with asking(self._connection, "to take an observation"):
+            told = self._told(suggestion, assignments, values)
+            self._mine.observations().create(**told, metadata=dict(facts))
+
+    def withdraw(self, suggestion: Any) -> None:
+        with asking(self._connection, "to withdraw a suggestion"):
+            self._mine.suggestions(suggestion.id).delete()
+
+    def observed(self) -> list[Observed]:
+        with asking(self._connection, "its observations"):
+            for suggestion in self._mine.suggestions().fetch(state="open").iterate_pages():
+                self._begun[frozenset((suggestion.metadata or {}).items())] = suggestion
+            newest_first = list(self._mine.observations().fetch().iterate_pages())
+            return [
+                Observed(
+                    observation.metadata or {},
+                    observation.assignments,
+                    None
+                    if observation.failed
+                    else {value.name: value.value for value in observation.values},
+                    observation.created,
+                )
+                for observation in reversed(newest_first)
+            ]
+
+    def refresh(self) -> Any:
+        with asking(self._connection, "the experiment"):
+            return super().refresh()
+
+
+def take_over(
+    study: Study,
+    space: SigOptSpace,
+    metrics: Metrics,
+    observed: Sequence[Observed],
+    facts: Mapping[str, Any],
+) -> set[int]:
+    """Make an experiment's trials those of a study that has none, and leave others alone.
+
+    Args:
+        study: The search.
+        space: Its space in SigOpt's terms.
+        metrics: The experiment's metrics.
+        observed: What the experiment has, by age.
+        facts: What marks the study's own trials, the number apart.
+
+    Returns:
+        The numbers of the study's trials that the experiment has.
+
+    Raises:
+        SpaceError: One is not in the space.
+    """
+    if not study.trials:
+        trials = [
+            _as_trial(number, item, study, space, metrics) for number, item in enumerate(observed)
+        ]
+        if trials:
+            study.history.restore(trials, [])
+        return {trial.number for trial in trials}
+    ours = {int(item.facts["trial"]) for item in observed if facts.items() <= item.facts.items()}
+    if len(ours) < len(observed):
+        logger.warning(
+            "SigOpt's experiment has %d observations that are no trials of study %r; SigOpt heeds "
+            "them, and they do not count",
+            len(observed) - len(ours),
+            study.name,
+        )
+    return ours
+
+
+def _as_trial(
+    number: int, observed: Observed, study: Study, space: SigOptSpace, metrics: Metrics
+) -> Trial:
+    try:
+        params = space.decode(observed.assignments)
+        if study.space is not None:
+            params = study.space.validate(params)
+    except (KeyError, TypeError, SpaceError) as error:
+        raise SpaceError(
+            f"observation {number} of SigOpt's experiment is not in the space: {error}"
+        ) from None
+    trial = Trial(number, params=params, study_seed=study.seed, started=observed.created)
+    trial.ended = observed.created
+    if observed.values is None:
+        trial.state = TrialState.FAILED
+        trial.error = TrialError("Failed", "SigOpt has it as failed")
+    else:
+        trial.state = TrialState.COMPLETE
+        trial.objectives, others = metrics.split(observed.values)
+        trial.attrs.update(others)
+    return trial

@@ -100,7 +100,7 @@ def test_several_directions_give_the_pareto_front():
         ({"direction": None}, ArgumentError, "direction is None, expected 'minimize' or"),
         ({"plugins": 3}, ArgumentError, "plugins is 3, expected a list"),
         ({"enqueue": {"x": 1.0}}, ArgumentError, "enqueue is {'x': 1.0}, expected a list"),
-        ({"executor": 3}, ArgumentError, "executor is 3, expected 'inline' or an executor"),
+        ({"executor": 3}, ArgumentError, "executor is 3, expected a name or an executor"),
         ({"progress": "yes"}, ArgumentError, "progress is 'yes', expected True or False"),
         ({"resume": 1}, ArgumentError, "resume is 1, expected True or False"),
         ({"storage": 3}, ArgumentError, "storage is of type int, expected the path of a journal"),

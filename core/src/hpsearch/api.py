@@ -14,7 +14,7 @@ from hpsearch.checks import check_capabilities, check_counts, check_kinds, read_
 from hpsearch.dialects import read_source
 from hpsearch.errors import ArgumentError, BackendError, listed
 from hpsearch.evaluate import Evaluate, Objective
-from hpsearch.executors import Executor, make_executor
+from hpsearch.executors import Executor, Place
 from hpsearch.failures import FailurePolicy
 from hpsearch.history import History
 from hpsearch.hooks import Hooks, Role
@@ -67,7 +67,8 @@ def search(
         n_trials: The total number of trials, resumed ones included; None for no limit.
         timeout: Seconds after which no further trial starts; a running one goes on to its end.
         seed: Makes the search repeatable where the backend can. None draws one and records it.
-        executor: Where trials run: ``"inline"`` (here) or an executor object.
+        executor: Where trials run: ``"inline"`` (here), ``"process"`` (worker processes), another
+            installed executor, or an executor object.
         n_workers: How many trials run at a time; None for one, or for as many as an engine that
             runs the trials itself finds room for.
         pruner: ``"median"``, ``"asha"``, or a pruner object; a backend's own kind of pruner is
@@ -83,7 +84,8 @@ def search(
         enqueue: Parameters to try first: a mapping, or an earlier trial, for each.
         plugins: Observers: objects with methods marked ``@hookimpl``.
         progress: Show a progress bar; None does where there is a terminal or a notebook.
-        **backend_options: The backend's own options; an unknown one is an error.
+        **backend_options: The backend's own options and the executor's; an unknown one is an
+            error.
 
     Returns:
         The study with every trial.
@@ -108,7 +110,10 @@ def search(
     check_counts(n_trials, timeout, seed, retries, n_workers)
     pruner, backend_options = _read_pruner(pruner, plugin, cls, backend_options)
     storage, backend_options = _read_storage(storage, plugin, cls, backend_options)
-    options = registry.read_options(plugin, cls, backend_options, SEARCH_ARGUMENTS)
+    place = Place.of(executor)
+    executor_options, backend_options = place.split(backend_options)
+    names = (*SEARCH_ARGUMENTS, *place.options)
+    options = registry.read_options(plugin, cls, backend_options, names, place.elsewhere)
     capabilities = cls.capabilities_for(options)
     source = read_source(space, define_by_run=capabilities.define_by_run)
     left_out = source.left_out(capabilities.dialect)
@@ -130,7 +135,7 @@ def search(
         pruner=pruner,
     )
     check_capabilities(plugin, study, retries, executor)
-    place = make_executor(executor, 1 if capabilities.owns_loop else n_workers)
+    runner = place.make(None if capabilities.owns_loop else n_workers, executor_options)
     hooks = Hooks()
     study._history = History(study, hooks, FailurePolicy(catch, max_failures), str(plugin), retries)
     if storage is not None:
@@ -149,7 +154,7 @@ def search(
     for observer in plugins:
         hooks.register(observer, Role.OBSERVER, f"observer {type(observer).__name__}")
     _register_progress(hooks, progress)
-    hooks.register(AskTellLoop(place, capabilities.max_parallel), Role.CORE, "the core's loop")
+    hooks.register(AskTellLoop(runner, capabilities.max_parallel), Role.CORE, "the core's loop")
     evaluate = Evaluate(objective, source.function, len(study.directions))
     session.run(study, hooks, plugin, evaluate, list(enqueue))
     return study

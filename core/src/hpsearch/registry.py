@@ -1,16 +1,23 @@
-"""Finding backends: entry points are listed without importing any, and only one is loaded."""
+"""Finding plugins: entry points are listed without importing any, and only one is loaded."""
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from hpsearch.backend import API_VERSION, ENTRY_POINT_GROUP, Backend, Capabilities
-from hpsearch.errors import BackendError, BackendNotFoundError, OptionError, listed, nearest
+from hpsearch.errors import (
+    ArgumentError,
+    BackendError,
+    BackendNotFoundError,
+    OptionError,
+    listed,
+    nearest,
+)
 
 PREFERENCE = ("optuna", "ray", "wandb", "sigopt")
 """The order in which a backend is chosen when none is named: upstream's, then SigOpt."""
@@ -21,17 +28,23 @@ BUILT_IN = ("random", "grid")
 _PIP = {name: f"pip install hpsearch-{name}" for name in PREFERENCE}
 
 
+GROUPS = {"backend": ENTRY_POINT_GROUP, "executor": "hpsearch.executors"}
+"""The kinds of plugins that are asked for by name, with the entry-point group of each."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An installed backend, as its package metadata describes it; nothing is imported.
+    """An installed backend or executor, as package metadata describes it; nothing is imported.
 
     Attributes:
-        name: The name that ``backend=`` takes.
+        kind: ``backend`` or ``executor``.
+        name: The name that ``backend=`` or ``executor=`` takes.
         distribution: The distribution that brings it.
         version: That distribution's version.
         target: Where the class is, as ``module:attribute``.
     """
 
+    kind: str
     name: str
     distribution: str
     version: str
@@ -39,7 +52,22 @@ class Plugin:
     _entry_point: EntryPoint
 
     def __str__(self) -> str:
-        return f"backend {self.name!r} ({self.distribution} {self.version})"
+        return f"{self.kind} {self.name!r} ({self.distribution} {self.version})"
+
+    def imported(self) -> Any:
+        """Return what the entry point names.
+
+        Raises:
+            BackendError: It cannot be imported.
+        """
+        try:
+            return self._entry_point.load()
+        except Exception as error:
+            raise BackendError(
+                f"{self} cannot be imported from {self.target}: {type(error).__name__}: {error}. "
+                f"Reinstall it with 'pip install --force-reinstall {self.distribution}', or choose "
+                f"another {self.kind}; 'hpsearch doctor' shows all"
+            ) from error
 
     def load(self) -> type[Backend]:
         """Import the class and check that it keeps the contract of a backend.
@@ -48,14 +76,7 @@ class Plugin:
             BackendError: It cannot be imported, speaks another ``api_version``, or states its
                 capabilities or options in a form that is not theirs.
         """
-        try:
-            cls = self._entry_point.load()
-        except Exception as error:
-            raise BackendError(
-                f"{self} cannot be imported from {self.target}: {type(error).__name__}: {error}. "
-                f"Reinstall it with 'pip install --force-reinstall {self.distribution}', or choose "
-                "another backend; 'hpsearch doctor' shows all"
-            ) from error
+        cls = self.imported()
         self._check(cls)
         backend: type[Backend] = cls
         return backend
@@ -82,15 +103,15 @@ _scanned: dict[tuple[str, ...], tuple[Plugin, ...]] = {}
 """What was found for each ``sys.path``: looking takes milliseconds in a large environment."""
 
 
-def installed() -> list[Plugin]:
-    """Return every installed backend, sorted by name, without importing one.
+def installed(kind: str = "backend") -> list[Plugin]:
+    """Return every installed plugin of a kind, sorted by name, without importing one.
 
     A name that two distributions offer appears twice.
     """
     path = tuple(sys.path)
     if path not in _scanned:
         _scanned[path] = _scan()
-    return list(_scanned[path])
+    return [plugin for plugin in _scanned[path] if plugin.kind == kind]
 
 
 def find(name: str | None) -> Plugin:
@@ -112,34 +133,64 @@ def find(name: str | None) -> Plugin:
         plugins = [plugin for plugin in plugins if plugin.name == plugins[0].name]
     if not plugins:
         raise BackendNotFoundError(_not_found(name))
+    return _only(plugins)
+
+
+def find_executor(name: str) -> Plugin:
+    """Return the installed executor of that name.
+
+    Raises:
+        ArgumentError: Nobody offers it.
+        BackendError: Two distributions offer it.
+    """
+    plugins = [plugin for plugin in installed("executor") if plugin.name == name]
+    if not plugins:
+        _scanned.clear()
+        plugins = [plugin for plugin in installed("executor") if plugin.name == name]
+    if not plugins:
+        known = [plugin.name for plugin in installed("executor")]
+        pip_line = ". 'pip install hpsearch-ray' brings it" if name == "ray" else ""
+        raise ArgumentError(
+            f"executor {name!r} is unknown.{nearest(name, known)} Known: {listed(known)}{pip_line}"
+        )
+    return _only(plugins)
+
+
+def _only(plugins: list[Plugin]) -> Plugin:
     if len(plugins) > 1:
         owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in plugins)
         raise BackendError(
-            f"backend {plugins[0].name!r} is offered by {owners}. Uninstall all but one of them"
+            f"{plugins[0].kind} {plugins[0].name!r} is offered by {owners}. "
+            "Uninstall all but one of them"
         )
     return plugins[0]
 
 
 def read_options(
-    plugin: Plugin, cls: type[Backend], given: dict[str, Any], others: Iterable[str] = ()
+    plugin: object,
+    cls: Any,
+    given: dict[str, Any],
+    others: Iterable[str] = (),
+    elsewhere: Callable[[str], str] | None = None,
 ) -> Any:
-    """Return the backend's typed options.
+    """Return the typed options of a backend or an executor.
 
     Args:
-        plugin: Where the backend comes from, for messages.
-        cls: The backend.
+        plugin: Where it comes from, for messages.
+        cls: Its class.
         given: Its options as the user wrote them.
-        others: Names that are no options of a backend, and may have been meant.
+        others: Names that are no options of it, and may have been meant.
+        elsewhere: From an unknown name to what more the error says about it.
 
     Raises:
-        OptionError: An option is unknown, missing, or has a value that the backend refuses.
+        OptionError: An option is unknown, missing, or has a value that is refused.
     """
     known = [field.name for field in fields(cls.Options)]
     for name in given:
         if name not in known:
             raise OptionError(
                 f"{plugin} has no option {name!r}.{nearest(name, [*known, *others])} "
-                f"Its options: {listed(known)}"
+                f"Its options: {listed(known)}{elsewhere(name) if elsewhere else ''}"
             )
     try:
         return cls.Options(**given)
@@ -151,9 +202,11 @@ def read_options(
 
 def _scan() -> tuple[Plugin, ...]:
     found = []
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
-        name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("?", "?")
-        found.append(Plugin(entry.name, name, version, entry.value, entry))
+    every = entry_points()  # looks through all packages, so it is called once
+    for kind, group in GROUPS.items():
+        for entry in every.select(group=group):
+            name, version = (entry.dist.name, entry.dist.version) if entry.dist else ("?", "?")
+            found.append(Plugin(kind, entry.name, name, version, entry.value, entry))
     return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.distribution)))
 
 

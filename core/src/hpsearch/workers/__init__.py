@@ -1,0 +1,1 @@
+"""Worker processes on this machine: ``executor="process"``; the page is ``docs/workers.md``."""

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sigopt.ratelimit import failed_status_rate_limit
 
+from hpsearch_sigopt.options import SigOptOptions
 from plugins.sigopt.tests.sigopt_server.server import SigOptServer
 
 
@@ -20,3 +22,19 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SigOptServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every connection that a search opens, so that a test can ask its experiment."""
+    from hpsearch_sigopt import backend
+
+    opened: list[Any] = []
+    connect = backend.connect
+
+    def remembered(options: SigOptOptions) -> Any:
+        opened.append(connect(options))
+        return opened[-1]
+
+    monkeypatch.setattr(backend, "connect", remembered)
+    return opened

@@ -7,6 +7,7 @@ Both are put right for these packages alone; nobody else's modules see a differe
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -46,6 +47,9 @@ def load() -> None:
             module: Any = import_module(name)
             if not hasattr(module.numpy, "product"):
                 module.numpy = _NumPyWithProduct(np)
+    log = logging.getLogger("libsigopt")
+    if log.level == logging.NOTSET:  # At INFO it logs every observation in full, at each step.
+        log.setLevel(logging.WARNING)
 
 
 @contextmanager

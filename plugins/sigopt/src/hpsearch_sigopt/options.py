@@ -134,12 +134,18 @@ class SigOptOptions:
         given = [name for name in _SERVER_ONLY if getattr(self, name) is not None]
         given += ["runs"] if self.runs else []
         if given:
+            need = "needs" if len(given) == 1 else "need"
             raise OptionError(
-                f"{listed(given)} need a server; give api_url= (or set SIGOPT_API_URL) with "
-                "driver='server', or leave them out"
+                f"{listed(given)} {need} a server; give api_url= (or set SIGOPT_API_URL) with "
+                "driver='server', or leave it out"
             )
         if self.parallel_bandwidth not in (None, 1):
             raise OptionError(
                 f"parallel_bandwidth is {self.parallel_bandwidth}; SigOpt's optimiser in this "
                 "process has one suggestion open at a time, a server any number"
+            )
+        if (self.num_solutions or 1) > 1 and self.compute_mode != "kde_only":
+            raise OptionError(
+                f"num_solutions is {self.num_solutions}; in this process that needs "
+                "compute_mode='kde_only' (sigoptlite 0.1.2 fails with its Gaussian processes)"
             )

@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.backend import Backend, Capabilities
-from hpsearch.errors import CapabilityError, HpsearchError, ObjectiveError, listed
+from hpsearch.errors import (
+    CapabilityError,
+    HpsearchError,
+    ObjectiveError,
+    OptionError,
+    SpaceError,
+    listed,
+)
 from hpsearch.history import INTERRUPTED
 from hpsearch.hookspecs import hookimpl
 from hpsearch.pareto import best_trial, pareto_front
@@ -26,7 +33,7 @@ from hpsearch_sigopt.metrics import Metrics
 from hpsearch_sigopt.options import SigOptOptions
 from hpsearch_sigopt.parameters import DIALECT
 from hpsearch_sigopt.runs import RunsExperiment
-from hpsearch_sigopt.served import ServedExperiment, take_over
+from hpsearch_sigopt.served import ADDRESS, ServedExperiment, take_over, to_continue
 from hpsearch_sigopt.space import SigOptSpace
 
 if TYPE_CHECKING:
@@ -86,7 +93,7 @@ class SigOptBackend(Backend):
         self._live = False
         self._said = False
         body = experiment_body(study, options, self._space, self._metrics)
-        self._experiment = _open(options, body, study.seed)
+        self._experiment = _open(study, options, body)
         study.native = self._experiment.native
         observed, mine = self._experiment.observed(), _facts(study)
         self._known = take_over(study, self._space, self._metrics, observed, mine)
@@ -97,8 +104,10 @@ class SigOptBackend(Backend):
         return self._space.decode(trial.native.assignments)
 
     @hookimpl
-    def hpsearch_start(self) -> None:
+    def hpsearch_start(self, trial: Trial) -> None:
         self._live = True  # What is told before is of an earlier search.
+        if self._experiment.address is not None:
+            trial.attrs[ADDRESS] = self._experiment.address
 
     @hookimpl
     def hpsearch_tell(self, study: Study, trial: Trial) -> None:
@@ -166,11 +175,21 @@ def _facts(study: Study) -> dict[str, Any]:
     return {"study": study.name, "seed": str(study.seed)}
 
 
-def _open(options: SigOptOptions, body: dict[str, Any], seed: int) -> Experiment:
+def _open(study: Study, options: SigOptOptions, body: dict[str, Any]) -> Experiment:
     connection = connect(options)
+    if not options.on_server:
+        native = create(connection, options, body)
+        return LiteExperiment(connection, native, options, body, study.seed)
+    earlier = to_continue(study, connection, runs=options.runs)
+    if earlier is not None and options.experiment_id is None:
+        try:
+            return _serve(connection, replace(options, experiment_id=earlier), body)
+        except (OptionError, SpaceError) as error:
+            logger.warning("the search goes on in a new experiment: %s", error)
+    return _serve(connection, options, body)
+
+
+def _serve(connection: Any, options: SigOptOptions, body: dict[str, Any]) -> Experiment:
     if options.runs:
         return RunsExperiment(connection, runs.create(connection, options, body))
-    native = create(connection, options, body)
-    if options.on_server:
-        return ServedExperiment(connection, native)
-    return LiteExperiment(connection, native, options, body, seed)
+    return ServedExperiment(connection, create(connection, options, body))

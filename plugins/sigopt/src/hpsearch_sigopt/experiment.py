@@ -53,10 +53,16 @@ class Observed:
 class Experiment:
     """``connection.experiments(id)``: suggestions and observations.
 
+    Attributes:
+        native: The experiment object of SigOpt's client.
+        address: Where it is found again; None where it ends with the search.
+
     Args:
         connection: A ``sigopt.Connection``.
         native: The experiment object that it answered.
     """
+
+    address: str | None = None
 
     def __init__(self, connection: Any, native: Any) -> None:
         self.native = native

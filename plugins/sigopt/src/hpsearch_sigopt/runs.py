@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hpsearch_sigopt.experiment import Experiment, Observed, check_same
+from hpsearch_sigopt.served import where
 from hpsearch_sigopt.server import asking
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class RunsExperiment(Experiment):
 
     def __init__(self, connection: Any, native: Any) -> None:
         super().__init__(connection, native)
+        self.address = f"{where(connection, runs=True)}{native.id}"
         self._begun: dict[frozenset[Any], Run] = {}
 
     def suggest(self, facts: Mapping[str, Any]) -> Run:

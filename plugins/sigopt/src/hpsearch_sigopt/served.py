@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import SpaceError
 from hpsearch.trial import Trial, TrialError, TrialState
 from hpsearch_sigopt.experiment import Experiment, Observed
-from hpsearch_sigopt.server import asking
+from hpsearch_sigopt.server import asking, url_of
 
 if TYPE_CHECKING:
     from hpsearch.study import Study
     from hpsearch_sigopt.metrics import Metrics
     from hpsearch_sigopt.space import SigOptSpace
+
+ADDRESS = "sigopt"
+"""The fact that is kept with a trial: the address of the experiment that it is in."""
 
 logger = logging.getLogger("hpsearch")
 
@@ -28,6 +31,7 @@ class ServedExperiment(Experiment):
 
     def __init__(self, connection: Any, native: Any) -> None:
         super().__init__(connection, native)
+        self.address = f"{where(connection, runs=False)}{native.id}"
         self._begun: dict[frozenset[Any], Any] = {}
 
     def suggest(self, facts: Mapping[str, Any]) -> Any:
@@ -71,6 +75,20 @@ class ServedExperiment(Experiment):
     def refresh(self) -> Any:
         with asking(self._connection, "the experiment"):
             return super().refresh()
+
+
+def where(connection: Any, *, runs: bool) -> str:
+    """Return the address of a server's experiments, to which the identifier of one is added."""
+    return f"{url_of(connection)}/v1/{'aiexperiments' if runs else 'experiments'}/"
+
+
+def to_continue(study: Study, connection: Any, *, runs: bool) -> str | None:
+    """Return the experiment on the server in which the last trials of a study were, if any."""
+    place = where(connection, runs=runs)
+    addresses = [trial.attrs[ADDRESS] for trial in study.trials if ADDRESS in trial.attrs]
+    if not addresses or not str(addresses[-1]).startswith(place):
+        return None
+    return str(addresses[-1]).removeprefix(place)
 
 
 def take_over(

@@ -101,16 +101,20 @@ def _refused(connection: Any, what: str, status: int, message: object) -> Hpsear
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return OptionError(f"{said}. Check api_token= (or SIGOPT_API_TOKEN)")
     if status == HTTPStatus.NOT_FOUND:
-        return OptionError(said)
+        return OptionError(f"{said}. Check experiment_id=, client_id= and project=")
     if status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return BackendError(said)
     return BackendError(f"{said}. With storage= a search goes on later with resume=True")
 
 
+def url_of(connection: Any) -> str:
+    """Return a server's URL without the password that may be in it."""
+    parts = urlsplit(str(connection.impl.driver.api_url))
+    return urlunsplit(parts._replace(netloc=parts.netloc.split("@")[-1]))
+
+
 def _place(connection: Any) -> str:
-    """Return how errors name the server: its URL, without the password that may be in it."""
-    parts = urlsplit(connection.impl.driver.api_url)
-    return f"the SigOpt server at {urlunsplit(parts._replace(netloc=parts.netloc.split('@')[-1]))}"
+    return f"the SigOpt server at {url_of(connection)}"
 
 
 def _quoted(connection: Any, words: object) -> str:

@@ -11,11 +11,13 @@ import copy
 from typing import Any
 
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
     Trainer,
     TrainerCallback,
+    TrainerState,
     TrainingArguments,
 )
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
@@ -80,7 +82,7 @@ def load_weights(trainer: Trainer, checkpoint: str, model: nn.Module) -> None:
         ArgumentError: The checkpoint lacks some of the model's weights.
     """
     if not isinstance(model, PreTrainedModel):
-        trainer._load_from_checkpoint(checkpoint, model=model)
+        type(trainer)._load_from_checkpoint(trainer, checkpoint, model=model)
         return
     answer: Any = type(model).from_pretrained(
         checkpoint, config=model.config, dtype=model.dtype, output_loading_info=True
@@ -92,3 +94,51 @@ def load_weights(trainer: Trainer, checkpoint: str, model: nn.Module) -> None:
             "model that was built for it"
         )
     model.load_state_dict(loaded.state_dict())
+
+
+def load_weights_when_resuming(trainer: Any) -> None:
+    """Have the training that follows load a checkpoint's weights as :func:`load_weights` does."""
+    vars(trainer)["_load_from_checkpoint"] = lambda checkpoint, model=None: load_weights(
+        trainer, checkpoint, trainer.model if model is None else model
+    )
+
+
+def load_no_hyperparameters(trainer: Any, state: TrainerState, same_optimizer: bool) -> None:
+    """Have a Trainer that resumes load what its optimiser has learnt, and no hyperparameter.
+
+    Args:
+        trainer: The Trainer; for the training that follows.
+        state: Its state to be, whose steps are known once training begins.
+        same_optimizer: Whether the checkpoint's optimiser is of the same kind; else none of it is
+            loaded.
+    """
+    load = trainer._load_optimizer_and_scheduler
+
+    def load_and_put_back(checkpoint: str | None) -> None:
+        scheduler = trainer.lr_scheduler
+        groups = [_without_weights(group) for group in trainer.optimizer.param_groups]
+        rates = list(getattr(scheduler, "base_lrs", ()))
+        if same_optimizer:
+            load(checkpoint)
+        for group, values in zip(trainer.optimizer.param_groups, groups, strict=True):
+            group.update(values)
+        if isinstance(scheduler, LambdaLR):
+            _set_position(scheduler, rates, state.global_step)
+
+    vars(trainer)["_load_optimizer_and_scheduler"] = load_and_put_back
+
+
+def _without_weights(group: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def _set_position(scheduler: Any, rates: list[float], step: int) -> None:
+    """Put a schedule where it would be after ``step`` steps from these learning rates."""
+    scheduler.base_lrs = rates
+    scheduler.last_epoch = step
+    scheduler._step_count = step + 1
+    scheduler._last_lr = [
+        rate * factor(step) for rate, factor in zip(rates, scheduler.lr_lambdas, strict=True)
+    ]
+    for group, rate in zip(scheduler.optimizer.param_groups, scheduler._last_lr, strict=True):
+        group["lr"] = rate

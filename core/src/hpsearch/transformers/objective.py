@@ -23,6 +23,7 @@ from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.pristine import borrowed, settle
 from hpsearch.transformers.reads import ReadTrial, SpaceFunction
 from hpsearch.transformers.recipe import Recipe
+from hpsearch.transformers.resume import check_saving, going_on
 from hpsearch.transformers.run import TrialRun
 from hpsearch.trial import Trial
 
@@ -88,6 +89,7 @@ class TrainerObjective:
         self._space_function = space_function
         self._consumed: set[str] = set()
         self._earlier: frozenset[int] = frozenset()
+        self._hand_in = False
         self._has_travelled = False
 
     # Before the first trial.
@@ -101,6 +103,7 @@ class TrainerObjective:
         """
         self._consumed.clear()
         self._earlier = frozenset(trial.number for trial in study.trials)
+        self._hand_in = study.capabilities.checkpoints
         trainer = None if self._recipe is None else self._recipe.trainer
         names = study.parameter_names or ()
         parameters = study.space.parameters if study.space is not None else {}
@@ -111,6 +114,8 @@ class TrainerObjective:
                 self._check_name(trainer, name)
                 if name in arguments.field_names(trainer.args) and name in parameters:
                     check_distribution(trainer.args, name, parameters[name])
+        if trainer is not None and self._hand_in:
+            check_saving(trainer.args)
         has_metrics = None if trainer is None else trainer.compute_metrics is not None
         self._objective.announce(study.directions, has_metrics)
         self._run_names.take_over(study.trials)
@@ -157,16 +162,21 @@ class TrainerObjective:
             self._has_travelled = False
             settle()
         with borrowed(trainer):
-            run = TrialRun(trainer, trial, self._objective, self._checkpoint)
+            run = TrialRun(
+                trainer, trial, self._objective, keep=self._checkpoint, hand_in=self._hand_in
+            )
             values = self._values_for_arguments(trainer, view)
             set_up(trainer, values)
+            if self._hand_in:
+                check_saving(trainer.args)
             trial.annotate("arguments", values)
             trial.annotate("training_seed", trainer.args.seed)
             trial.annotate("environment", environment(trainer.args))
             listen(trainer, run)
             self._begin_once_built(trainer, view, run)
             try:
-                trainer.train()
+                with going_on(trainer, trial) as options:
+                    trainer.train(**options)
                 return run.end()
             except TrialPruned:
                 # The training loop would have ended so, and reporting callbacks close their run.

@@ -14,6 +14,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from hpsearch.errors import TrialPruned
 from hpsearch.transformers.metrics import Objective
 from hpsearch.transformers.names import RunNames
+from hpsearch.transformers.resume import is_own, read_record, write_record
 from hpsearch.trial import Trial
 
 
@@ -25,6 +26,15 @@ class Evaluation:
     values: tuple[float, ...]
     metrics: Mapping[str, Any]
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Evaluation:
+        """Read the JSON form back."""
+        return cls(data["step"], tuple(data["values"]), data["metrics"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form, with those metrics that have one."""
+        return {"step": self.step, "values": self.values, "metrics": _scalars(self.metrics)}
+
 
 class TrialRun:
     """Follows one training and reports it to the trial.
@@ -35,17 +45,24 @@ class TrialRun:
         objective: What the metrics are turned into, and which evaluation counts.
         keep: Whether the evaluation that counts has to leave a checkpoint, also where the
             Trainer's arguments save none.
+        hand_in: Whether each evaluation is reported with a checkpoint to go on from. Whoever gets
+            it makes a copy before the next one: a run keeps the last and the one that counts.
     """
 
-    def __init__(self, trainer: Trainer, trial: Trial, objective: Objective, keep: bool) -> None:
+    def __init__(
+        self, trainer: Trainer, trial: Trial, objective: Objective, *, keep: bool, hand_in: bool
+    ) -> None:
         self.trainer = trainer
         self.trial = trial
         self.name = ""
         self.counting: Evaluation | None = None
         self._objective = objective
-        self._keep = keep
+        self._keep = keep or hand_in
+        self._hand_in = hand_in
+        self._unreported: Evaluation | None = None
         self._saved: list[int] = []
         self._asked_for: set[int] = set()
+        self._from_before: set[int] = set()
 
     def begin(self, names: RunNames) -> None:
         """Name the run and give it its folder, once all parameters are known."""
@@ -53,42 +70,58 @@ class TrialRun:
         self.trainer.args.output_dir = str(self._output_dir() / self.name)
         self.trial.annotate("run_name", self.name)
         self.trial.annotate("output_dir", str(self._output_dir().absolute()))
+        if self.trial.resume_from is not None:
+            self._go_on(Path(self.trial.resume_from))
 
     def evaluated(self, metrics: Mapping[str, Any]) -> None:
-        """Take an evaluation made during training and report it.
+        """Take an evaluation made during training and report it, with its checkpoint if need be.
 
         Raises:
             TrialPruned: The study wants the trial stopped.
         """
+        self._report_waiting(None)
         evaluation = self._evaluation(metrics)
         if self._counts(evaluation):
             self.counting = evaluation
+        if self._hand_in or (self._keep and self.counting is evaluation):
             control = self.trainer.control
-            if self._keep and not control.should_save:
+            if not control.should_save:
                 self._asked_for.add(evaluation.step)
                 control.should_save = True
-        # A training that begins anew (auto_find_batch_size) meets the same steps again.
-        if evaluation.step not in self.trial.intermediate:
-            self.trial.report(evaluation.values, evaluation.step)
-            if self.trial.should_prune():
-                raise TrialPruned
+        if self._hand_in:
+            self._unreported = evaluation
+        else:
+            self._report(evaluation, None)
 
     def saved(self, step: int) -> None:
-        """Take note of a checkpoint; drop the one asked for earlier, which counts no more."""
+        """Take note of a checkpoint, and report the evaluation that waited for it.
+
+        Raises:
+            TrialPruned: The study wants the trial stopped.
+        """
         self._saved.append(step)
-        for earlier in self._asked_for - {step}:
-            shutil.rmtree(self._folder(earlier), ignore_errors=True)
-        self._asked_for &= {step}
+        self._from_before.discard(step)
+        self._drop_all_but(step)
+        self.note_checkpoints()
+        if self._hand_in:
+            folder = self._folder(step).absolute()
+            counting = None if self.counting is None else self.counting.to_dict()
+            asked_for = step in self._asked_for
+            write_record(folder, self.trial, self.trainer, counting=counting, asked_for=asked_for)
+            self._report_waiting(str(folder))
 
     def end(self) -> tuple[float, ...]:
         """Return the trial's objective values; evaluate now if the training never did."""
+        self._report_waiting(None)
         if self.counting is None:
             self.counting = self._evaluation(self.trainer.evaluate())
         step = self.counting.step
         trained_on = self.trainer.state.global_step > step
-        if self._keep and not trained_on and not self._folder(step).exists():
+        there = self._folder(step).exists() and step not in self._from_before
+        if self._keep and not trained_on and not there:
             self.trainer.save_model(str(self._folder(step)))
             self._saved.append(step)
+        self._drop_all_but(step)
         self.trial.annotate("checkpoint", self._checkpoint())
         self.trial.annotate("metrics", _scalars(self.counting.metrics))
         return self.counting.values
@@ -97,6 +130,39 @@ class TrialRun:
         """Record every checkpoint folder that the run left, however it ended."""
         left = [str(self._folder(step).absolute()) for step in self._left()]
         self.trial.annotate("checkpoints", left)
+
+    def _go_on(self, checkpoint: Path) -> None:
+        """Take over what this trial left in its folder before it was stopped."""
+        record = read_record(checkpoint)
+        if is_own(record, self.trial) and record["counting"] is not None:
+            self.counting = Evaluation.from_dict(record["counting"])
+        for folder in self._output_dir().glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
+            step = int(folder.name.rpartition("-")[2])
+            self._saved.append(step)
+            if self.counting is None:
+                self._from_before.add(step)
+            if read_record(folder).get("asked_for") and not folder.samefile(checkpoint):
+                self._asked_for.add(step)
+        self._drop_all_but(None)
+
+    def _report_waiting(self, checkpoint: str | None) -> None:
+        evaluation, self._unreported = self._unreported, None
+        if evaluation is not None:
+            self._report(evaluation, checkpoint)
+
+    def _report(self, evaluation: Evaluation, checkpoint: str | None) -> None:
+        # A training that begins anew (auto_find_batch_size) meets the same steps again.
+        if evaluation.step not in self.trial.intermediate:
+            self.trial.report(evaluation.values, evaluation.step, checkpoint)
+            if self.trial.should_prune():
+                raise TrialPruned
+
+    def _drop_all_but(self, step: int | None) -> None:
+        """Delete the checkpoints that only this run asked for and that nobody needs any more."""
+        needed = {step, None if self.counting is None else self.counting.step}
+        for other in self._asked_for - needed:
+            shutil.rmtree(self._folder(other), ignore_errors=True)
+        self._asked_for &= needed
 
     def _evaluation(self, metrics: Mapping[str, Any]) -> Evaluation:
         values = self._objective.of(metrics, self.trainer.compute_metrics is not None)

@@ -1,4 +1,4 @@
-"""What is drawn here is distributed as W&B's own engine draws it, and the engine is left as it is."""
+"""What is drawn here is distributed as W&B's own engine draws it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DEFINITIONS = [
 ]
 
 
-def of_the_engine(definition) -> list:
+def of_the_engine(definition):
     """Draw as W&B's random search does, from the quantile function at uniform points."""
     with engine_at_work():
         from sweeps.params import HyperParameter

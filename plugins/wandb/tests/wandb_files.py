@@ -1,13 +1,14 @@
 """Reads the file that an offline W&B run leaves, as ``wandb sync`` does.
 
-It is a log of LevelDB's form: blocks of 32 KiB; in them records, each behind a checksum (4 bytes), a
-length (2) and a kind (1): whole, first, middle or last part. Each record is a protobuf message.
+It is a log of LevelDB's form: blocks of 32 KiB; in them records, each behind a checksum (4 bytes),
+a length (2) and a kind (1): whole, first, middle or last part. Each record is a protobuf message.
 """
 
 from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,18 +32,28 @@ class RunFile:
 
 
 def run_files(folder: Path) -> list[RunFile]:
-    """Read every run below a folder, oldest first."""
-    paths = sorted(folder.rglob("run-*.wandb"), key=lambda path: path.stat().st_ctime_ns)
-    return [read(path) for path in paths]
+    """Read every finished run below a folder, in the order of their trials."""
+    found = [finished(path) for path in folder.rglob("run-*.wandb")]
+    return sorted(found, key=lambda run: run.summary.get("trial", -1))
+
+
+def finished(path: Path) -> RunFile:
+    """Read a run that has been finished: W&B's service may still be writing the end of it."""
+    deadline = time.monotonic() + 30
+    while (run := read(path)).exit_code is None:
+        assert time.monotonic() < deadline, f"{path} has no end"
+        time.sleep(0.02)
+    return run
 
 
 def read(path: Path) -> RunFile:
     """Read one run."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto import wandb_internal_pb2 as protocol
 
+    messages: Any = protocol  # Its classes are made when it is imported.
     run = RunFile(path)
     for data in records(path.read_bytes()):
-        record = Record.FromString(data)
+        record = messages.Record.FromString(data)
         kind = record.WhichOneof("record_type")
         if kind == "run":
             run.record = record.run
@@ -62,7 +73,7 @@ def read(path: Path) -> RunFile:
 def records(data: bytes) -> Iterator[bytes]:
     """Yield the messages of a file."""
     assert data[:4] == b":W&B"
-    position, parts = HEADER, []
+    position, parts = HEADER, list[bytes]()
     while position + HEADER <= len(data):
         left = BLOCK - position % BLOCK
         if left < HEADER:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 import string
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.trial import TrialState
@@ -50,6 +52,8 @@ class OfflineRuns:
         self._options = options
         self._mode = mode
         self._open: dict[int, wandb.Run] = {}
+        self._closing = ExitStack()
+        self._closing.enter_context(_everywhere(mode))
         # W&B says some twenty lines of each offline run, unless the user wants them.
         self._quiet: dict[str, Any] = {} if "WANDB_SILENT" in os.environ else {"silent": True}
 
@@ -89,6 +93,26 @@ class OfflineRuns:
             release(run)
             run.finish(exit_code=1)
         self._open.clear()
+        self._closing.close()
+
+
+@contextmanager
+def _everywhere(mode: Mode) -> Iterator[None]:
+    """Have a ``wandb.init()`` of the objective's own, or of a worker process, in the same mode."""
+    import wandb
+
+    settings, variable = wandb.setup().settings, os.environ.get("WANDB_MODE")
+    before = settings.mode
+    os.environ["WANDB_MODE"] = mode
+    settings.mode = mode
+    try:
+        yield
+    finally:
+        settings.mode = before
+        if variable is None:
+            del os.environ["WANDB_MODE"]
+        else:
+            os.environ["WANDB_MODE"] = variable
 
 
 def new_id() -> str:

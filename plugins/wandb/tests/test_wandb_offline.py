@@ -1,0 +1,368 @@
+"""Offline sweeps: every trial is one W&B run that ``wandb sync`` can upload."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+import hpsearch
+from hpsearch.distributions import Categorical, Float, Int
+from hpsearch.errors import CapabilityError, HpsearchError, OptionError, SearchFailedError
+from hpsearch.pruners import Pruner
+from hpsearch.testing.executors import OtherProcess
+from hpsearch.trial import TrialState
+from plugins.wandb.tests.wandb_files import run_files
+
+SPACE = {"x": Float(-5, 5), "n": Int(1, 64, log=True)}
+CONFIG = {
+    "method": "random",
+    "name": "a sweep",
+    "metric": {"name": "score", "goal": "minimize"},
+    "parameters": {
+        "x": {"distribution": "normal"},
+        "optimizer": {"parameters": {"lr": {"min": 0.0, "max": 1.0}}},
+    },
+}
+
+
+def reports(trial):
+    for step in (0, 10, 20):
+        trial.report(trial["x"] ** 2 + 1 / (step + 1), step)
+        if trial.should_prune():
+            raise hpsearch.TrialPruned
+    return trial["x"] ** 2
+
+
+def search(objective=reports, space=SPACE, **options):
+    # W&B reads WANDB_DIR once in a process.
+    defaults = {"n_trials": 2, "seed": 0, "progress": False, "mode": "offline"}
+    defaults["dir"] = os.environ["WANDB_DIR"]
+    return hpsearch.search(objective, space, backend="wandb", **{**defaults, **options})
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return lambda: run_files(tmp_path / "wandb_home")
+
+
+def test_each_trial_is_a_run_of_the_sweep_with_its_config_history_and_summary(runs):
+    study = search(space=CONFIG, project="demo", entity="team", tags=["tried"])
+    found = runs()
+    assert len(found) == len(study.trials) == 2
+    for trial, run in zip(study.trials, found, strict=True):
+        config = {name: run.config[name] for name in ("x", "optimizer")}
+        assert config == {"x": trial["x"], "optimizer": {"lr": trial["optimizer"]["lr"]}}
+        assert [(row["step"], row["score/report"]) for row in run.history] == [
+            (step, *values) for step, values in trial.intermediate.items()
+        ]
+        assert run.summary["score"] == trial.objective
+        assert (run.summary["trial"], run.summary["state"]) == (trial.number, "complete")
+        assert run.exit_code == 0
+        assert run.record.sweep_id == run.record.run_group == study.native
+        assert (run.record.project, run.record.entity) == ("demo", "team")
+        assert run.record.display_name == f"run-{trial.id}"
+        assert list(run.record.tags) == ["tried"]
+        noted = trial.attrs["wandb"]
+        assert noted == {"sweep": study.native, "run": run.record.run_id, "dir": noted["dir"]}
+        assert Path(noted["dir"]) == run.path.parent
+    assert study.best.run_summary == study.native
+
+
+def test_without_a_key_and_a_mode_a_search_is_offline(runs):
+    assert search(mode=None).native
+    assert len(runs()) == 2
+
+
+def test_disabled_keeps_no_run(runs):
+    assert search(mode="disabled").best
+    assert runs() == []
+
+
+def test_the_objective_finds_the_run_as_wandb_run_and_as_the_trials_own(runs):
+    import wandb
+
+    def objective(trial):
+        assert trial.native is wandb.run
+        trial.native.log({"mine": 1.5})
+        wandb.log({"yours": 2.5})
+        assert trial.config["n"] == wandb.config["n"]
+        return 0.0
+
+    search(objective, n_trials=1)
+    (run,) = runs()
+    assert [row.get("mine") or row.get("yours") for row in run.history] == [1.5, 2.5]
+
+
+def test_an_objective_written_for_the_agent_logs_into_the_same_run(runs):
+    import wandb
+
+    def objective():
+        with wandb.init() as run:
+            run.log({"loss": run.config.x})
+            return run.config.x
+
+    study = search(lambda trial: objective())
+    assert [run.summary["objective"] for run in runs()] == [t.objective for t in study.trials]
+    assert [run.history[0]["loss"] for run in runs()] == [t["x"] for t in study.trials]
+    assert "WANDB_MODE" not in os.environ
+    assert wandb.setup().settings.mode == "online"
+
+
+def test_a_trial_of_another_process_has_its_run_here(runs):
+    study = search(executor=OtherProcess(), n_trials=3)
+    assert [run.summary["objective"] for run in runs()] == [t.objective for t in study.trials]
+    assert [len(run.history) for run in runs()] == [3, 3, 3]
+
+
+def test_a_run_of_the_users_own_stays_open_and_apart(runs):
+    import wandb
+
+    own = wandb.init(mode="offline", project="own", dir=os.environ["WANDB_DIR"])
+    try:
+        search(n_trials=1)
+        assert wandb.run is own
+        own.log({"after": 1})
+    finally:
+        own.finish()
+    assert {run.record.project for run in runs()} == {"main", "own"}
+
+
+def test_a_failed_trial_is_a_failed_run_and_a_pruned_one_a_finished_run(runs):
+    def objective(trial):
+        if trial.number == 1:
+            raise ValueError("too deep")
+        if trial.number == 2:
+            raise hpsearch.TrialPruned
+        return math.nan if trial.number == 3 else 1.0
+
+    study = search(objective, n_trials=5, max_failures=10)
+    codes = {run.summary["trial"]: (run.summary["state"], run.exit_code) for run in runs()}
+    assert codes == {
+        0: ("complete", 0),
+        1: ("failed", 1),
+        2: ("pruned", 0),
+        3: ("failed", 1),
+        4: ("complete", 0),
+    }
+    assert "too deep" in study.trials[1].error.message
+    assert "finite" in study.trials[3].error.message
+
+
+def test_a_search_that_breaks_leaves_no_run_open(runs):
+    class BrokenPruner(Pruner):
+        def should_prune(self, trial, step, cost):
+            raise RuntimeError("the pruner broke")
+
+    with pytest.raises(HpsearchError, match="the pruner broke"):
+        search(pruner=BrokenPruner())
+    assert [run.exit_code for run in runs()] == [1]
+
+
+def test_ctrl_c_ends_the_run_as_failed(runs):
+    def objective(trial):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(objective)
+    assert [run.exit_code for run in runs()] == [1]
+
+
+def test_the_failure_policy_ends_the_search(runs):
+    def objective(trial):
+        raise ValueError("never works")
+
+    with pytest.raises(SearchFailedError) as caught:
+        search(objective, n_trials=10)
+    assert "never works" in caught.value.study.trials[0].error.traceback
+    assert [run.exit_code for run in runs()] == [1]
+
+
+@pytest.mark.parametrize("method", ["random", "grid", "bayes"])
+def test_a_resumed_sweep_keeps_its_id_and_goes_on(runs, tmp_path, method):
+    space = {"x": Float(0, 4, step=0.5), "kind": Categorical(["a", "b"])}
+    journal = {"storage": tmp_path / "study.db", "method": method, "name": "resumed"}
+    first = search(space=space, n_trials=3, **journal)
+    whole = search(space=space, n_trials=6, resume=True, **journal)
+    assert whole.native == first.native
+    assert [t.params for t in whole.trials[:3]] == [t.params for t in first.trials]
+    assert {run.record.sweep_id for run in runs()} == {first.native}
+    assert len(runs()) == 6
+    if method != "bayes":
+        straight = search(space=space, n_trials=6, method=method, mode="disabled")
+        assert [t.params for t in whole.trials] == [t.params for t in straight.trials]
+
+
+def test_a_sweep_begun_by_another_backend_goes_on_here(runs, tmp_path):
+    journal = {"storage": tmp_path / "study.db", "progress": False, "seed": 0}
+    hpsearch.search(reports, SPACE, backend="random", n_trials=3, **journal)
+    study = search(n_trials=5, resume=True, method="bayes", storage=tmp_path / "study.db")
+    assert len(study.trials) == 5
+    assert len(runs()) == 2
+
+
+def test_wandbs_hyperband_stops_bad_trials_by_their_reports():
+    def objective(trial):
+        for step in range(9):
+            trial.report(trial["x"], step)
+            if trial.should_prune():
+                raise hpsearch.TrialPruned
+        return trial["x"]
+
+    config = {
+        "method": "grid",
+        "metric": {"name": "loss", "goal": "minimize"},
+        "early_terminate": {"type": "hyperband", "min_iter": 3},
+        "parameters": {"x": {"min": 0, "max": 8}},
+    }
+    study = search(objective, config, n_trials=9, mode="disabled")
+    # The first is the best: of those after it, each is in the worse two thirds at report 3.
+    assert study.trials[0].state is TrialState.COMPLETE
+    assert {len(t.intermediate) for t in study.trials if t.state is TrialState.PRUNED} == {3}
+    assert study.counts()["pruned"] >= 6
+    again = search(objective, config, n_trials=9, mode="disabled", direction="maximize")
+    assert again.counts()["pruned"] < 6
+
+
+def test_reports_have_the_metrics_name_where_wandb_stops_by_it(runs):
+    search(n_trials=1, early_terminate={"type": "hyperband", "min_iter": 2})
+    (run,) = runs()
+    assert [row["objective"] for row in run.history][-1] != run.summary["objective"]
+    assert len(run.history) == 3
+
+
+def test_the_direction_counts_and_a_goal_that_differs_is_said(caplog):
+    study = search(space=CONFIG, direction="maximize", mode="disabled")
+    assert "goal is 'minimize'" in caplog.text
+    assert study.best.objective == max(trial.objective for trial in study.trials)
+
+
+def test_an_option_counts_before_the_sweep_config_and_is_said(runs, caplog):
+    search(space=CONFIG, metric="eval/loss", n_trials=1)
+    assert "metric='eval/loss'" in caplog.text
+    assert "eval/loss" in runs()[0].summary
+
+
+def test_run_cap_and_target_of_a_config_end_the_search():
+    capped = search(space={**CONFIG, "run_cap": 3}, n_trials=9, mode="disabled")
+    assert len(capped.trials) == 3
+    metric = {"name": "score", "target": 100.0}
+    reached = search(space={**CONFIG, "metric": metric}, n_trials=9, mode="disabled")
+    assert len(reached.trials) == 1
+
+
+def test_conditions_hold_whatever_the_method():
+    space = hpsearch.Space(
+        {"kind": Categorical(["a", "b"]), "beta": Int(0, 3)},
+        {"beta": hpsearch.when(kind="a")},
+    )
+    for method in ("random", "grid", "bayes"):
+        study = search(
+            lambda trial: trial.get("beta", 0),
+            space,
+            n_trials=5,
+            method=method,
+            mode="disabled",
+        )
+        assert {len(t.params) for t in study.trials} == {1, 2}
+
+
+def test_a_space_of_constants_alone_is_searched_by_bayes_too():
+    config = {"method": "bayes", "parameters": {"x": {"value": 3.0}}}
+    assert search(space=config, mode="disabled").best.hyperparameters == {"x": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "named"),
+    [
+        ({"direction": ["minimize", "maximize"]}, CapabilityError, "one direction"),
+        ({"method": "baies"}, OptionError, "Did you mean 'bayes'"),
+        ({"mode": "on-line"}, OptionError, "Did you mean 'online'"),
+        ({"mode": "online"}, OptionError, "wandb login"),
+        ({"metrics": "loss"}, OptionError, "Did you mean 'metric'"),
+        ({"early_terminate": {"type": "hyperband"}}, HpsearchError, "min_iter"),
+        ({"early_terminate": {"type": "hyperband", "min_it": 3}}, HpsearchError, "'min_iter'"),
+        ({"early_terminate": {"type": "median"}}, HpsearchError, "hyperband"),
+        ({"method": "grid"}, HpsearchError, "'x'"),
+        ({"tags": "one"}, OptionError, "tags"),
+        ({"base_url": "wandb.ai"}, OptionError, "base_url"),
+        ({"api_key": " "}, OptionError, "api_key"),
+    ],
+)
+def test_bad_input_is_refused_before_the_first_trial(runs, options, error, named):
+    with pytest.raises(error, match=named):
+        search(**options)
+    assert runs() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"method": "custom"}, "'custom'"),
+        ({"metric": {"name": "a", "gaol": "minimize"}}, "Did you mean 'goal'"),
+        ({"metric": "loss"}, "metric is 'loss'"),
+        ({"run_cap": 0}, "run_cap"),
+        ({"early_terminate": {"type": "hyperband", "min_iter": 3, "eat": 2}}, "'eta'"),
+        ({"method": "grid"}, "'x'"),
+    ],
+)
+def test_a_config_that_no_sweep_can_have_is_refused_before_the_first_trial(runs, changes, named):
+    with pytest.raises(HpsearchError, match=named):
+        search(space={**CONFIG, **changes})
+    assert runs() == []
+
+
+def test_the_engine_is_asked_for_by_the_command_that_installs_it(monkeypatch):
+    from hpsearch.engines import Engine
+    from hpsearch_wandb import engine
+
+    absent = Engine("wandb", requirements=(), pinned=("no-such-sweeps==0.3.0",))
+    monkeypatch.setattr(engine, "ENGINE", absent)
+    for options in ({"method": "bayes"}, {"early_terminate": {"type": "hyperband", "min_iter": 1}}):
+        with pytest.raises(HpsearchError, match="hpsearch install wandb"):
+            search(mode="disabled", **options)
+    for method in ("random", "grid"):
+        assert search(space={"n": Int(1, 3)}, objective=lambda t: t["n"], method=method).best
+
+
+def test_a_key_is_in_no_message_report_or_journal(tmp_path, caplog):
+    secret = "0123456789abcdef" * 2 + "deadbeef"
+    storage = tmp_path / "study.db"
+    study = search(api_key=secret, storage=storage, mode="offline")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert storage in files
+    assert not [path for path in files if secret.encode() in path.read_bytes()]
+    assert secret not in caplog.text
+    assert secret not in repr(study.options) + study.to_json() + study.table()
+
+
+@pytest.mark.parametrize(
+    ("environment", "mode"),
+    [
+        ({}, "offline"),
+        ({"WANDB_MODE": "disabled"}, "disabled"),
+        ({"WANDB_MODE": "dryrun"}, "offline"),
+        ({"WANDB_API_KEY": "k" * 40}, "online"),
+        ({"WANDB_API_KEY": "k" * 40, "WANDB_MODE": "offline"}, "offline"),
+    ],
+)
+def test_the_environment_says_where_runs_go(monkeypatch, environment, mode):
+    from hpsearch_wandb.options import WandbOptions, mode_of
+
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert mode_of(WandbOptions()) == mode
+    assert mode_of(WandbOptions(mode="disabled")) == "disabled"
+
+
+def test_a_key_that_wandb_login_left_is_found(monkeypatch, tmp_path):
+    from hpsearch_wandb.options import WandbOptions, mode_of
+
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine wandb.example.org:8080 login user password " + "k" * 40 + "\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert mode_of(WandbOptions()) == "offline"
+    assert mode_of(WandbOptions(base_url="http://wandb.example.org:8080")) == "online"

@@ -139,12 +139,12 @@ def create(connection: Any, options: SigOptOptions, body: dict[str, Any]) -> Any
         except client().exception.SigOptException as error:
             raise SpaceError(f"SigOpt refuses the experiment: {error}") from error
     if options.experiment_id is not None:
-        with asking(connection, f"experiment {options.experiment_id}"):
+        with asking(connection, f"for experiment {options.experiment_id}"):
             native = connection.experiments(options.experiment_id).fetch()
         check_same(native, body)
         return native
     mine = connection if options.client_id is None else connection.clients(options.client_id)
-    with asking(connection, "an experiment"):
+    with asking(connection, "for an experiment"):
         return mine.experiments().create(**body)
 
 

@@ -32,7 +32,7 @@ class RunsExperiment(Experiment):
         self._begun: dict[frozenset[Any], Run] = {}
 
     def suggest(self, facts: Mapping[str, Any]) -> Run:
-        with asking(self._connection, "a run"):
+        with asking(self._connection, "for a run"):
             return Run(self.native.create_run(name=_name(facts), metadata=dict(facts)))
 
     def observe(
@@ -60,7 +60,7 @@ class RunsExperiment(Experiment):
 
     def observed(self) -> list[Observed]:
         """Return the runs that ended; the others are ended by the trials that began them."""
-        with asking(self._connection, "its runs"):
+        with asking(self._connection, "for its runs"):
             by_age = sorted(self.native.get_runs(), key=lambda run: int(run.id))
             context = import_module("sigopt.run_context").RunContext
             for run in by_age:
@@ -70,7 +70,7 @@ class RunsExperiment(Experiment):
             return [_as_observed(run) for run in by_age if run.state in (_FAILED, _COMPLETED)]
 
     def refresh(self) -> Any:
-        with asking(self._connection, "the experiment"):
+        with asking(self._connection, "for the experiment"):
             self.native.refresh()
         return self.native
 
@@ -118,14 +118,14 @@ def create(connection: Any, options: SigOptOptions, body: dict[str, Any]) -> Any
     project = options.project or os.environ["SIGOPT_PROJECT"]
     factory = import_module("sigopt.factory").SigOptFactory(project, connection=connection)
     if options.experiment_id is not None:
-        with asking(connection, f"experiment {options.experiment_id}"):
+        with asking(connection, f"for experiment {options.experiment_id}"):
             native = factory.get_experiment(options.experiment_id)
         check_same(native, body)
         return native
     asked = {name: value for name, value in body.items() if name != "project"}
     if "observation_budget" in asked:
         asked["budget"] = asked.pop("observation_budget")
-    with asking(connection, "an experiment"):
+    with asking(connection, "for an experiment"):
         return factory.create_experiment(**asked)
 
 

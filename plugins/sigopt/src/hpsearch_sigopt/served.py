@@ -35,7 +35,7 @@ class ServedExperiment(Experiment):
         self._begun: dict[frozenset[Any], Any] = {}
 
     def suggest(self, facts: Mapping[str, Any]) -> Any:
-        with asking(self._connection, "a suggestion"):
+        with asking(self._connection, "for a suggestion"):
             return self._mine.suggestions().create(metadata=dict(facts))
 
     def observe(
@@ -56,7 +56,7 @@ class ServedExperiment(Experiment):
             self._mine.suggestions(suggestion.id).delete()
 
     def observed(self) -> list[Observed]:
-        with asking(self._connection, "its observations"):
+        with asking(self._connection, "for its observations"):
             for suggestion in self._mine.suggestions().fetch(state="open").iterate_pages():
                 self._begun[frozenset((suggestion.metadata or {}).items())] = suggestion
             newest_first = list(self._mine.observations().fetch().iterate_pages())
@@ -73,7 +73,7 @@ class ServedExperiment(Experiment):
             ]
 
     def refresh(self) -> Any:
-        with asking(self._connection, "the experiment"):
+        with asking(self._connection, "for the experiment"):
             return super().refresh()
 
 

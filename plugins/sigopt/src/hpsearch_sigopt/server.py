@@ -37,12 +37,10 @@ def connect(sigopt: Any, options: SigOptOptions) -> Any:
     connection.set_proxies(options.proxies)
     usual = connection.impl.driver.timeout
     connection.set_timeout(HANDSHAKE_TIMEOUT)
-    with asking(connection, "who we are"):
-        token = connection.tokens("self").fetch().to_json()
-        if token["object"] != "token":
-            raise TypeError(token)
-    if options.project is not None:
-        _check_project(connection, options.client_id or str(token["client"]), options.project)
+    with asking(connection, "whose the token is"):
+        client = options.client_id or connection.tokens("self").fetch().to_json()["client"]
+    if options.project is not None and client is not None:
+        _check_project(connection, client, options.project)
     connection.set_timeout(usual)
     return connection
 
@@ -55,7 +53,7 @@ def asking(connection: Any, what: str) -> Iterator[None]:
 
     Args:
         connection: A ``sigopt.Connection``, to a server or to the optimiser in this process.
-        what: What it is asked for: ``"a suggestion"``.
+        what: What it is asked: ``"for a suggestion"``.
 
     Raises:
         OptionError: The server does not take the token, or does not know what was named.
@@ -68,7 +66,8 @@ def asking(connection: Any, what: str) -> Iterator[None]:
         yield
     except ConnectionException as error:
         problem = BackendError(
-            f"{_place(connection)} cannot be reached, asked for {what}: {_root_of(error)}. Check "
+            f"{_place(connection)} cannot be reached, asked {what}: "
+            f"{_quoted(connection, _root_of(error))}. Check "
             "api_url= and whether the server runs; with storage= a search goes on later with "
             "resume=True"
         )
@@ -76,7 +75,7 @@ def asking(connection: Any, what: str) -> Iterator[None]:
         problem = _refused(connection, what, error.status_code, error.message)
     except (SigOptException, AttributeError, KeyError, TypeError, ValueError) as error:
         problem = BackendError(
-            f"{_place(connection)} does not answer as SigOpt's API does, asked for {what}: "
+            f"{_place(connection)} does not answer as SigOpt's API does, asked {what}: "
             f"{_quoted(connection, error)}. Check api_url="
         )
     else:
@@ -85,7 +84,7 @@ def asking(connection: Any, what: str) -> Iterator[None]:
 
 
 def _check_project(connection: Any, client: str, project: str) -> None:
-    with asking(connection, f"the projects of client {client}"):
+    with asking(connection, f"for the projects of client {client}"):
         projects = connection.clients(client).projects().fetch().iterate_pages()
         known = [item.id for item in projects]
     if project not in known:
@@ -96,7 +95,7 @@ def _check_project(connection: Any, client: str, project: str) -> None:
 
 
 def _refused(connection: Any, what: str, status: int, message: object) -> HpsearchError:
-    said = f"{_place(connection)} answered {status}, asked for {what}: "
+    said = f"{_place(connection)} answered {status}, asked {what}: "
     said += _quoted(connection, message)
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return OptionError(f"{said}. Check api_token= (or SIGOPT_API_TOKEN)")
@@ -118,15 +117,20 @@ def _place(connection: Any) -> str:
 
 
 def _quoted(connection: Any, words: object) -> str:
-    """Return a server's words, shortened and without the token, which some servers send back."""
+    """Return somebody's words, shortened and without secrets: some servers send the token back."""
+    driver = connection.impl.driver
     text = " ".join(str(words or "nothing").split())
-    token = connection.impl.driver.auth.username
-    for secret in (token, base64.b64encode(f"{token}:".encode()).decode()):
-        text = text.replace(secret, "***")
+    token = driver.auth.username
+    login = urlsplit(str(driver.api_url)).netloc.rpartition("@")[0]
+    for secret in (token, base64.b64encode(f"{token}:".encode()).decode(), login):
+        text = text.replace(secret, "***") if secret else text
     return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
 
 def _root_of(error: BaseException) -> BaseException:
-    """Return what an error began with: "Connection refused" below five layers of clients."""
-    below = error.__cause__ or error.__context__
-    return error if below is None else _root_of(below)
+    """Return what the system said, "Connection refused", five layers of clients below."""
+    root, below = error, error.__cause__
+    while below is not None:
+        root = below if isinstance(below, OSError) else root
+        below = below.__cause__ or below.__context__
+    return root

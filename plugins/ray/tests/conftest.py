@@ -12,8 +12,9 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+@pytest.fixture(scope="session")
+def ray_running() -> Iterator[None]:
+    """Ray with two CPUs."""
     import ray
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
@@ -22,6 +23,6 @@ def _ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> Path:
-    """Where Ray keeps the files of a test's searches."""
+def results(tmp_path: Path, ray_running: None) -> Path:
+    """Where Ray, which is running, keeps the files of a test's searches."""
     return tmp_path / "ray"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
 
 import pytest
 
@@ -20,5 +20,5 @@ class TestRay(BackendConformance):
     }
 
     @pytest.fixture(autouse=True)
-    def _results(self, tmp_path: Any) -> None:
-        self.options = {"storage_path": tmp_path / "ray", "max_concurrent_trials": 1}
+    def _results(self, results: Path) -> None:
+        self.options = {"storage_path": results, "max_concurrent_trials": 1}

@@ -117,6 +117,7 @@ class RayBackend(Backend):
 
     def _tune(self, study: Study, driver: Driver, packed: bytes) -> None:
         from ray import tune
+        from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
         from ray.tune.result_grid import ResultGrid
 
         from hpsearch_ray.cluster import interruptible, tune_settings
@@ -136,6 +137,7 @@ class RayBackend(Backend):
         parcel = f"hpsearch-{secrets.token_hex(8)}"
         work = Work(parcel, study.space, len(study.directions), study.seed, str(Path.cwd()))
         name = re.sub(r"[^A-Za-z0-9_.-]+", "-", study.name)
+        loggers = [CSVLoggerCallback(), JsonLoggerCallback()]
         try:
             with (
                 sent(packed, parcel),
@@ -148,7 +150,7 @@ class RayBackend(Backend):
                     search_alg=Search(driver, Room(resources, self._most, changes), asked),
                     scheduler=self._scheduler,
                     stop=Reports(driver, read_criterion(options.stop)),
-                    callbacks=[Trials(driver), *options.callbacks],
+                    callbacks=[Trials(driver), *options.callbacks, *loggers],
                     resources_per_trial=resources,
                     num_samples=study.n_trials or -1,
                     raise_on_failed_trial=False,
@@ -156,8 +158,13 @@ class RayBackend(Backend):
                 )
         except tune.TuneError as error:
             if driver.error is None:
-                raise BackendError(f"Ray Tune failed: {error}") from error
+                reason = str(error).strip().splitlines()[-1]
+                raise BackendError(f"Ray Tune failed: {reason}") from error
             return
+        finally:
+            for logger in loggers:
+                for tune_trial in driver.live.values():
+                    logger.log_trial_end(tune_trial)  # Tune forgets it when it stops at once.
         analysis.default_metric = metric_names(len(study.directions))[0]
         analysis.default_mode = mode_of(study.directions[0])
         study.native = ResultGrid(analysis)

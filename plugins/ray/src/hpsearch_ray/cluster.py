@@ -64,7 +64,6 @@ def connected(options: RayOptions) -> Iterator[None]:
 def tune_settings(options: RayOptions) -> Iterator[None]:
     """Set what Tune reads from the environment and from loggers, and set it back."""
     settings = {
-        "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # A trial may end before its first report.
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # See interruptible().
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # The history shows them.
         # Ray's newer output prints even where it is told not to, and knows no reporters.

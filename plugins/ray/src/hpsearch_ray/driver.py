@@ -14,7 +14,7 @@ from hpsearch.channel import answer
 from hpsearch.errors import HpsearchError
 from hpsearch.evaluate import Outcome
 from hpsearch.trial import TrialState
-from hpsearch_ray.metrics import MESSAGES, metric_names, trial_id
+from hpsearch_ray.metrics import MESSAGES, trial_id
 from hpsearch_ray.points import params_of
 from hpsearch_ray.trainable import TrialFailed
 
@@ -32,7 +32,6 @@ class Driver:
     Attributes:
         study: The study.
         space: Its space.
-        metrics: The metrics that trials report.
         live: The trials in Ray that have begun and have not ended, by id.
         error: What broke the search, if anything did; Tune is then stopped.
         interrupted: Whether Ctrl-C was pressed.
@@ -42,7 +41,6 @@ class Driver:
         assert study.space is not None
         self.study = study
         self.space: Space = study.space
-        self.metrics = metric_names(len(study.directions))
         self.live: dict[str, TuneTrial] = {}
         self.error: Exception | None = None
         self.interrupted = False

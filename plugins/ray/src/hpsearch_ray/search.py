@@ -7,6 +7,7 @@ backend's suggestion.
 from __future__ import annotations
 
 import copy
+import math
 from typing import TYPE_CHECKING, Any
 
 from ray.tune.experiment import Trial as TuneTrial
@@ -14,6 +15,7 @@ from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_par
 from ray.tune.search import SearchAlgorithm
 from ray.tune.search.variant_generator import format_vars
 
+from hpsearch_ray.metrics import OBJECTIVE
 from hpsearch_ray.points import config_of
 from hpsearch_ray.proposals import NotYet, Suggestions
 
@@ -74,8 +76,8 @@ class Search(SearchAlgorithm):
         """Tell the user's search algorithm how a trial that it suggested ended."""
         if self._suggestions is None or not self._suggestions.proposed(trial_id):
             return
-        if result is not None and not all(name in result for name in self._driver.metrics):
-            result, error = None, True  # It was pruned before its first report.
+        if result is not None and math.isnan(result.get(OBJECTIVE, math.nan)):
+            result, error = None, True  # It was stopped before it had a value.
         self._suggestions.searcher.on_trial_complete(trial_id, result=result, error=error)
 
     def _ask(self) -> TuneTrial | None:

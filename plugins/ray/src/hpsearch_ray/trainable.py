@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -98,7 +99,8 @@ class WorkerChannel(Channel):
         self._space = space
         self._directions = directions
         self._unsent: list[Message] = []
-        self._last: tuple[float, ...] | None = None
+        # A trial that never reports has no value but its objective, at step 0.
+        self._last = (0, (math.nan,) * directions)
         self._stopped = False
 
     def report(
@@ -117,10 +119,10 @@ class WorkerChannel(Channel):
                 f"{self._directions} direction{'s' if self._directions > 1 else ''}"
             )
         self._say("report", step=step, values=list(values))
-        self._last = values
+        self._last = (step, values)
         saved = None if checkpoint is None else tune.Checkpoint.from_directory(checkpoint)
         try:
-            tune.report({**as_metrics(values), STEP: step, **self._take()}, checkpoint=saved)
+            tune.report(self._result(step, values), checkpoint=saved)
         except SystemExit:
             self._stopped = True
             raise TrialPruned from None
@@ -163,15 +165,15 @@ class WorkerChannel(Channel):
         self._unsent.append({"outcome": outcome.to_dict()})
         if outcome.state is TrialState.FAILED:
             raise TrialFailed(json.dumps(self._unsent))
-        values = outcome.objectives or self._last or ()
-        tune.report({**as_metrics(values), "done": True, **self._take()})
+        step, values = self._last
+        tune.report({**self._result(step, outcome.objectives or values), "done": True})
 
     def _say(self, call: str, **arguments: Any) -> None:
         self._unsent.append({"call": call, **arguments})
 
-    def _take(self) -> dict[str, str]:
+    def _result(self, step: int, values: tuple[float, ...]) -> dict[str, Any]:
         said, self._unsent = json.dumps(self._unsent), []
-        return {MESSAGES: said}
+        return {**as_metrics(values), STEP: step, MESSAGES: said}
 
 
 @contextlib.contextmanager

@@ -145,8 +145,8 @@ def test_two_metrics_draw_their_weights_from_the_halton_sequence(monkeypatch):
             {"x": Float(0, 1)},
             backend="sigopt",
             direction=["minimize", "minimize"],
-            n_trials=8,
-            observation_budget=30,
+            n_trials=9,
+            observation_budget=20,
             seed=1,
             progress=False,
         )

@@ -17,7 +17,7 @@ _HEEDED = (*_KEYS, "conditions", "object")
 _MISSPELT = "transformamtion"
 """How the default space of transformers 4 wrote ``transformation``."""
 
-_PRIORS = {"normal": {"mean", "scale"}, "beta": {"shape_a", "shape_b"}}
+_PRIORS = {"normal": ("mean", "scale"), "beta": ("shape_a", "shape_b")}
 
 
 def read_parameter(given: Mapping[str, Any]) -> Distribution:
@@ -105,22 +105,24 @@ def _grid(given: Any, kind: str, log: bool) -> Distribution:
 
 def _evenly(values: Sequence[Any], kind: str) -> Float | Int | None:
     """Return the grid as steps if they give its values to the last bit."""
-    if len(values) == 1:
-        return Int(values[0], values[0]) if kind == "int" else Float(values[0], values[0])
-    step = values[1] - values[0]
-    if step <= 0:
-        return None
-    found: Float | Int
+    low, high, count = values[0], values[-1], len(values) - 1
+    if not count:
+        return Int(low, low) if kind == "int" else Float(low, low)
+    first = values[1] - low
     if kind == "int":
-        found = Int(values[0], values[-1], step=step)
-    else:
-        steps = (round((values[-1] - values[0]) / (len(values) - 1), 12), step)
-        for step in steps:
-            found = Float(values[0], values[-1], step=step)
-            if step > 0 and list(found.values() or ()) == values:
-                return found
-        return None
-    return found if list(found.values()) == values else None
+        found: Float | Int = Int(low, high, step=first)
+        return found if _says(found, values) else None
+    # The step that was meant, 0.1 say, or else the one that there is.
+    steps = (Float(low, high, step=step) for step in (round((high - low) / count, 12), first))
+    return next((found for found in steps if _says(found, values)), None)
+
+
+def _says(found: Float | Int, values: Sequence[Any]) -> bool:
+    try:
+        found.check()
+    except SpaceError:
+        return False
+    return list(found.values() or ()) == values
 
 
 def _prior(given: Any) -> dict[str, Any]:
@@ -128,7 +130,7 @@ def _prior(given: Any) -> dict[str, Any]:
     if name not in _PRIORS:
         raise SpaceError(f"prior is {given!r}, expected one with name 'normal' or 'beta'")
     prior = {key: value for key, value in given.items() if value is not None and key != "object"}
-    if prior.keys() - {"name"} != _PRIORS[name]:
+    if prior.keys() - {"name"} != set(_PRIORS[name]):
         raise SpaceError(f"prior {given!r} of a {name} distribution needs {listed(_PRIORS[name])}")
     return prior
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpsearch.errors import OptionError, listed, nearest
+from hpsearch.errors import OptionError, listed
 
 _CHOICES: Mapping[str, tuple[str | None, ...]] = {
     "driver": (None, "lite", "server"),
@@ -98,8 +98,7 @@ class SigOptOptions:
                 known = [choice for choice in choices if choice is not None]
                 hint = "; backend='grid' searches a grid" if given == "grid" else ""
                 raise OptionError(
-                    f"{name} is {given!r}, expected {' or '.join(map(repr, known))}{hint}."
-                    f"{nearest(str(given), known)}"
+                    f"{name} is {given!r}, expected {' or '.join(map(repr, known))}{hint}"
                 )
         for name in _TEXT:
             given = getattr(self, name)

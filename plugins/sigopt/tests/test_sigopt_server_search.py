@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import sigopt
+from sigopt.factory import SigOptFactory
 
 import hpsearch
 from hpsearch import Categorical, Float, Int, Space, TrialState, when
@@ -45,6 +47,11 @@ def loss(trial: hpsearch.Trial) -> float:
 
 def told(experiment) -> list[dict[str, Any]]:
     return list(experiment.observations.values())
+
+
+def told_in(server) -> list[dict[str, Any]]:
+    (experiment,) = server.experiments
+    return told(experiment)
 
 
 def test_a_search_is_an_experiment_on_the_server(server, options):
@@ -173,17 +180,75 @@ def test_an_experiment_of_the_server_is_continued(server, options):
     assert study.native.id == begun.native.id
 
 
-def test_an_experiment_with_other_parameters_is_refused(server, options):
-    begun = hpsearch.search(loss, SIGOPT_SPACE, n_trials=1, **options)
-    with pytest.raises(SpaceError, match="'x'"):
+def test_an_experiment_begun_with_sigopts_own_client_is_continued(server, options):
+    """As run_hp_search_sigopt of transformers 4 left it, its failed trial included."""
+    connection = sigopt.Connection(client_token=server.token, api_url=server.url)
+    asked: dict[str, Any] = {
+        "name": "huggingface-tune",
+        "parameters": SIGOPT_SPACE,
+        "metrics": [{"name": "objective", "objective": "minimize", "strategy": "optimize"}],
+        "parallel_bandwidth": 1,
+    }
+    if options["runs"]:
+        factory = SigOptFactory("huggingface", connection)
+        begun = factory.create_experiment(**asked, type="offline", budget=4)
+        for number in range(3):
+            with begun.create_run() as run:
+                if number == 1:
+                    run.log_failure()
+                else:
+                    run.log_metric("objective", number)
+    else:
+        begun = connection.experiments().create(
+            **asked, observation_budget=4, project="huggingface"
+        )
+        mine = connection.experiments(begun.id)
+        for number in range(3):
+            suggestion = mine.suggestions().create()
+            values = [{"name": "objective", "value": number}]
+            told = {"failed": True} if number == 1 else {"values": values}
+            mine.observations().create(suggestion=suggestion.id, **told)
+    study = hpsearch.search(
+        loss, SIGOPT_SPACE, n_trials=4, experiment_id=begun.id, max_failures=3, **options
+    )
+    assert [trial.objective for trial in study.trials[:3]] == [0, None, 2]
+    assert study.trials[1].state is TrialState.FAILED
+    assert study.best.objective == 0
+    assert len(told_in(server)) == 4
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"x": Float(0, 1)}, "'x'"),
+        ({"x": Float(0, 2), "n": Int(1, 5)}, "'x'"),
+        ({"x": Float(0, 1, log=False), "n": Int(1, 6)}, "'n'"),
+    ],
+)
+def test_an_experiment_with_other_parameters_is_refused(server, options, changed, named):
+    begun = hpsearch.search(
+        lambda trial: trial["x"], {"x": Float(0, 1), "n": Int(1, 5)}, n_trials=1, **options
+    )
+    missing = "'n'" if "n" not in changed else named
+    with pytest.raises(SpaceError, match=missing):
         hpsearch.search(
             lambda trial: trial["x"],
-            {"x": Float(0, 1)},
+            changed,
             n_trials=3,
             experiment_id=begun.native.id,
             **options,
         )
-    assert len(told(server.experiments[0])) == 1
+    assert len(told_in(server)) == 1
+
+
+def test_observations_of_others_do_not_count_in_a_resumed_search(server, options, tmp_path, caplog):
+    kept = {"storage": tmp_path / "study.db", **options}
+    begun = hpsearch.search(loss, SIGOPT_SPACE, n_trials=2, **kept)
+    hpsearch.search(loss, SIGOPT_SPACE, n_trials=4, experiment_id=begun.native.id, **options)
+    study = hpsearch.search(loss, SIGOPT_SPACE, n_trials=4, resume=True, **kept)
+    assert "2 observations that are no trials of study 'study'" in caplog.text
+    assert [trial.number for trial in study.trials] == [0, 1, 2, 3]
+    assert len(told_in(server)) == 6
 
 
 def test_a_resumed_search_goes_on_in_its_experiment(server, options, tmp_path):
@@ -213,6 +278,27 @@ def test_a_journal_of_another_backend_is_told_to_the_server(server, options, tmp
     (experiment,) = server.experiments
     assert len(told(experiment)) == 5
     assert sum(item["suggestion"] is None for item in told(experiment)) == 3
+
+
+def test_a_trial_offers_what_the_engines_own_does(server, options):
+    def objective(trial):
+        if options["runs"]:
+            trial.log_metadata("host", "here")
+            trial.log_checkpoint({"objective": 1.0})
+        else:
+            assert trial.native.state == "open"
+        return loss(trial)
+
+    hpsearch.search(objective, SIGOPT_SPACE, n_trials=1, **options)
+    for run in server.experiments[0].runs.values():
+        assert run["metadata"]["host"] == "here"
+        assert run["checkpoints"] == [[{"name": "objective", "value": 1.0}]]
+
+
+def test_the_budget_ends_the_search(server, options):
+    study = hpsearch.search(loss, SIGOPT_SPACE, n_trials=9, observation_budget=3, **options)
+    assert len(study.trials) == 3
+    assert server.experiments[0].document()["progress"].get("remaining_budget", 0) == 0
 
 
 def test_the_environment_names_the_server(server, monkeypatch):

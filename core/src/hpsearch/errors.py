@@ -53,6 +53,14 @@ class ObjectiveError(HpsearchError, ValueError):
     """The objective returned something that is no objective value: NaN, infinite, or too many."""
 
 
+class WorkerDiedError(HpsearchError):
+    """The process that ran a trial is gone: killed, crashed, or it exited."""
+
+
+class TrialTimeoutError(HpsearchError):
+    """A trial took longer than ``trial_timeout`` allows."""
+
+
 class JournalError(HpsearchError):
     """The journal cannot be used: a newer schema, another study's file, not a journal at all."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -217,6 +219,19 @@ def test_an_experiment_begun_with_sigopts_own_client_is_continued(server, option
     assert len(told_in(server)) == 4
 
 
+def test_the_trials_that_an_experiment_has_count_toward_its_budget(server, options):
+    begun = hpsearch.search(loss, SIGOPT_SPACE, n_trials=3, **options)
+    study = hpsearch.search(
+        loss,
+        SIGOPT_SPACE,
+        n_trials=9,
+        experiment_id=begun.native.id,
+        observation_budget=5,
+        **options,
+    )
+    assert len(study.trials) == 5
+
+
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
@@ -299,6 +314,46 @@ def test_the_budget_ends_the_search(server, options):
     study = hpsearch.search(loss, SIGOPT_SPACE, n_trials=9, observation_budget=3, **options)
     assert len(study.trials) == 3
     assert server.experiments[0].document()["progress"].get("remaining_budget", 0) == 0
+
+
+KILLED = """
+import sys, time
+import hpsearch
+
+def objective(trial):
+    if trial.number == 2:
+        print("in trial 2", flush=True)
+        time.sleep(60)
+    return trial["x"]
+
+url, token, runs, path = sys.argv[1:]
+hpsearch.search(
+    objective, {"x": hpsearch.Float(0, 1)}, backend="sigopt", api_url=url, api_token=token,
+    runs=runs == "True", project="huggingface", n_trials=4, storage=path, progress=False,
+)
+"""
+
+
+def test_a_killed_search_ends_the_suggestion_that_it_had_open(server, options, tmp_path):
+    arguments = [server.url, server.token, str(options["runs"]), str(tmp_path / "study.db")]
+    command = [sys.executable, "-c", KILLED, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"in trial 2\n"
+        process.kill()
+    study = hpsearch.search(
+        lambda trial: trial["x"],
+        {"x": Float(0, 1)},
+        n_trials=4,
+        storage=tmp_path / "study.db",
+        resume=True,
+        **options,
+    )
+    (experiment,) = server.experiments
+    assert [item["values"][0]["value"] for item in told(experiment)] == [
+        trial.objective for trial in study.trials
+    ]
+    assert {item["state"] for item in experiment.suggestions.values()} == {"closed"}
 
 
 def test_the_environment_names_the_server(server, monkeypatch):

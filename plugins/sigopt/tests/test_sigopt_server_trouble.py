@@ -103,6 +103,13 @@ def test_a_project_that_does_not_exist_is_named_with_the_nearest(server, options
     assert not server.experiments
 
 
+def test_a_project_of_the_environment_is_looked_for_too(options, monkeypatch):
+    monkeypatch.setenv("SIGOPT_PROJECT", "elsewhere")
+    error = refusal(**{**options, "project": None, "runs": True})
+    assert "no project 'elsewhere'" in str(error)
+    assert "it has 'huggingface'" in str(error)
+
+
 @pytest.mark.parametrize("runs", [False, True])
 @pytest.mark.parametrize("identifier", ["17", "nonsense"])
 def test_an_unknown_experiment_is_an_option_error(options, runs, identifier):

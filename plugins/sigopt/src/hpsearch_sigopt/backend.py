@@ -115,13 +115,12 @@ class SigOptBackend(Backend):
             if trial.native is not None:
                 self._experiment.withdraw(trial.native)
             return
-        if not self._live and trial.number in self._known:
-            return
-        values = self._metrics.values(trial)
-        self._check_said(trial)
-        assignments = self._space.encode(trial.params)
-        facts = {**_facts(study), "trial": trial.number}
-        self._experiment.observe(trial.native, assignments, values, facts)
+        if self._live or trial.number not in self._known:
+            self._check_said(trial)
+            values = self._metrics.values(trial)
+            assignments = self._space.encode(trial.params)
+            facts = {**_facts(study), "trial": trial.number}
+            self._experiment.observe(trial.native, assignments, values, facts)
         self._observed += 1
         if self._budget is not None and self._observed >= self._budget:
             study.history.request_stop(f"SigOpt's budget of {self._budget} observations is spent")

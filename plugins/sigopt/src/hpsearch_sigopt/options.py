@@ -30,7 +30,8 @@ class SigOptOptions:
         api_token: The token for it; ``SIGOPT_API_TOKEN``, or the client's own configuration, if
             None.
         client_id: The client on the server to create the experiment for.
-        project: The project on the server to create the experiment in; ``SIGOPT_PROJECT`` if None.
+        project: The project on the server to create the experiment in; for ``runs``, which need
+            one, ``SIGOPT_PROJECT`` if None.
         experiment_id: Continue this experiment on the server instead of creating one.
         runs: Make each trial a run of an AI experiment, as ``sigopt.create_experiment().loop()``
             does, instead of an observation of an experiment.
@@ -85,6 +86,11 @@ class SigOptOptions:
         return self.api_token or os.environ.get("SIGOPT_API_TOKEN") or None
 
     @property
+    def home(self) -> str | None:
+        """The project, from the option or, for runs, the environment."""
+        return self.project or (os.environ.get("SIGOPT_PROJECT") or None if self.runs else None)
+
+    @property
     def on_server(self) -> bool:
         """Whether the search talks to a server."""
         if self.driver is not None:
@@ -126,8 +132,10 @@ class SigOptOptions:
             )
         if self.compute_mode != "default":
             raise OptionError("compute_mode is for driver='lite'; a server has its own")
-        if self.runs and not (self.project or os.environ.get("SIGOPT_PROJECT")):
+        if self.runs and self.home is None:
             raise OptionError("runs=True needs project=, in which the server keeps the runs")
+        if self.runs and self.client_id is not None:
+            raise OptionError("client_id is not for runs=True: runs are of the token's own client")
 
     def _check_lite(self) -> None:
         given = [name for name in _SERVER_ONLY if getattr(self, name) is not None]

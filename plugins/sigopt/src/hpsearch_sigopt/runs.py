@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -115,8 +114,7 @@ def create(connection: Any, options: SigOptOptions, body: dict[str, Any]) -> Any
         SpaceError: The one to continue is another.
         HpsearchError: The server refuses it.
     """
-    project = options.project or os.environ["SIGOPT_PROJECT"]
-    factory = import_module("sigopt.factory").SigOptFactory(project, connection=connection)
+    factory = import_module("sigopt.factory").SigOptFactory(options.home, connection=connection)
     if options.experiment_id is not None:
         with asking(connection, f"for experiment {options.experiment_id}"):
             native = factory.get_experiment(options.experiment_id)

@@ -39,8 +39,8 @@ def connect(sigopt: Any, options: SigOptOptions) -> Any:
     connection.set_timeout(HANDSHAKE_TIMEOUT)
     with asking(connection, "whose the token is"):
         client = options.client_id or connection.tokens("self").fetch().to_json()["client"]
-    if options.project is not None and client is not None:
-        _check_project(connection, client, options.project)
+    if options.home is not None and client is not None:
+        _check_project(connection, client, options.home)
     connection.set_timeout(usual)
     return connection
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from plugins.wandb.tests.wandb_server.server import WandbServer
+
 
 @pytest.fixture(autouse=True)
 def _wandb_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
@@ -25,3 +27,18 @@ def _wandb_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     import wandb
 
     assert wandb.run is None, "a run was left open"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """A W&B server on this machine, in the environment; the agent asks it more often than W&B."""
+    from wandb.agents.pyagent import Agent
+
+    # Its documented way for tests.
+    monkeypatch.setattr(Agent, "HEARTBEAT_SLEEP_SECONDS", 0.05)
+    monkeypatch.setenv("WANDB_HTTP_TIMEOUT", "5")
+    monkeypatch.setenv("WANDB__FILE_STREAM_TRANSMIT_INTERVAL", "1")
+    with WandbServer() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", server.key)
+        yield server

@@ -43,7 +43,9 @@ class SweepAgent:
         from wandb.agents.pyagent import Agent
 
         # What wandb.agent() runs; only here it can be told to end. Tried with wandb 0.31.
-        self._agent = Agent(sweep_id, project, entity, function=self._offer)
+        self._agent = Agent(  # type: ignore[no-untyped-call]
+            sweep_id, project, entity, function=self._offer
+        )
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._job: Job | None = None
         self._error: Exception | None = None
@@ -93,7 +95,7 @@ class SweepAgent:
 
     def _run(self) -> None:
         try:
-            self._agent.run()
+            self._agent.run()  # type: ignore[no-untyped-call]
         except Exception as error:  # noqa: BLE001 - it is raised where the next job is asked for
             self._error = error
         self._jobs.put(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,7 +51,8 @@ class ServerSweep:
 
     def has(self, trial: Trial) -> bool:
         """Whether an earlier trial has a run in the sweep."""
-        return {**trial.attrs.get(FACT, {}), **self.fact} == trial.attrs.get(FACT)
+        noted = trial.attrs.get(FACT, {})
+        return all(noted.get(name) == value for name, value in self.fact.items())
 
 
 @contextmanager
@@ -69,10 +71,10 @@ def environment(options: WandbOptions) -> Iterator[None]:
         raise OptionError(f"mode='online' is asked for, and WANDB_MODE is {mode!r}; unset one")
     if wandb.run is not None:
         logger.warning("W&B's run %s is finished: the sweep's agent opens others", wandb.run.id)
+    wandb.teardown()  # It reads the environment once, when it is first used.
     before = _variables()
     given = {"BASE_URL": options.base_url, "API_KEY": options.api_key, "DIR": options.dir}
     os.environ.update({f"WANDB_{name}": str(value) for name, value in given.items() if value})
-    wandb.teardown()  # It reads the environment once, when it is first used.
     try:
         yield
     finally:
@@ -89,17 +91,17 @@ def log_in(options: WandbOptions) -> wandb.Api:
         BackendError: The server does not answer, or refuses the key.
     """
     import wandb
+    from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
     try:
         return wandb.Api()
     except wandb.errors.Error as error:
-        cause = error.__cause__
-        if cause is not None and getattr(cause, "response", None) is None:
-            reason = "it does not answer"
-        elif cause is not None:
-            reason = f"it refuses the API key: {cause}"
-        else:
-            reason = str(error)
+        reason = str(error)
+        if isinstance(error.__cause__, WandbApiFailedError):
+            answer = error.__cause__.response
+            reason = (
+                "it does not answer" if answer is None else f"it refuses the key: {answer.message}"
+            )
         raise BackendError(f"the W&B server {url_of(options)} cannot be used: {reason}") from error
 
 
@@ -113,10 +115,11 @@ def create(sweep: Sweep, space: Space) -> ServerSweep:
     import wandb
 
     parameters = sweep.parameters or WandbDialect().write(_unconditional(space))["parameters"]
+    config = {**sweep.config, "parameters": parameters}
     try:
-        id = wandb.sweep(
-            {**sweep.config, "parameters": parameters}, entity=sweep.entity, project=sweep.project
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # wandb 0.31 calls what it left.
+            id = wandb.sweep(config, entity=sweep.entity, project=sweep.project)
     except (wandb.errors.Error, ValueError) as error:
         where = f"entity {sweep.entity!r}, project {sweep.project!r}"
         raise BackendError(f"the W&B server refused the sweep ({where}): {error}") from error

@@ -6,8 +6,6 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from plugins.wandb.tests.wandb_server.sweeps import Run, Sweep
 
 if TYPE_CHECKING:
@@ -67,7 +65,7 @@ class Operations:
 
     def GetSweep(self, variables: Data) -> Data:
         entity, project = variables.get("entity"), variables.get("project")
-        name = variables.get("name") or variables.get("sweep")
+        name = variables["name"]
         self._server.project(entity, project)
         sweep = self._server.sweeps.get(name)
         if sweep is None or (sweep.entity, sweep.project) != (entity, project):
@@ -155,7 +153,7 @@ class Operations:
             "method": sweep.config["method"],
             "state": sweep.state,
             "description": None,
-            "config": yaml.safe_dump(sweep.config),
+            "config": json.dumps(sweep.config),
             "createdAt": "2025-01-01T00:00:00Z",
             "updatedAt": None,
             "bestLoss": None,

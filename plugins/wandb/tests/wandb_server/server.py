@@ -40,7 +40,7 @@ class WandbServer:
         self.drops = 0
         self.lock = threading.RLock()
         self._operations = Operations(self)
-        self._http = _HTTPServer(("127.0.0.1", 0), type("_", (_Handler,), {"wandb": self}))
+        self._http = _HTTPServer(type("_", (_Handler,), {"wandb": self}))
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
 
@@ -52,6 +52,8 @@ class WandbServer:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+        if self._http.broken:
+            raise self._http.broken[0]
 
     @property
     def sweep(self) -> Sweep:
@@ -98,10 +100,15 @@ class WandbServer:
 class _HTTPServer(ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+        self.broken: list[BaseException] = []
+
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Pass over a client that hangs up, as wandb's does at its end."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
+        """Keep what is wrong with this server; a client that hangs up, as wandb's does, is not."""
+        error = sys.exception()
+        if error is not None and not isinstance(error, ConnectionError):
+            self.broken.append(error)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -121,7 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
                 server.drops -= 1
                 self.close_connection = True
                 return
-            status, answer = 200, {}
+            status: int = 200
+            answer: dict[str, Any] = {}
             if self.path == "/graphql":
                 if self._key() == server.key:
                     status, answer = server.graphql(json.loads(raw))

@@ -7,7 +7,7 @@ import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # The engine is of a time before pydantic 2.
@@ -46,7 +46,13 @@ class Run:
 
 @dataclass
 class Sweep:
-    """A sweep: its config, its state, its runs in the order in which they began."""
+    """A sweep: its config, its state, its runs in the order in which they began.
+
+    Attributes:
+        beside: What is sent with each run's parameters.
+        most_runs: How many runs it proposes before it pauses, None for any number.
+        stopped: The runs that an agent was told to stop.
+    """
 
     name: str
     entity: str
@@ -55,6 +61,9 @@ class Sweep:
     state: str = "RUNNING"
     runs: dict[str, Run] = field(default_factory=dict)
     agents: list[str] = field(default_factory=list)
+    beside: dict[str, Any] = field(default_factory=dict)
+    most_runs: int | None = None
+    stopped: list[str] = field(default_factory=list)
 
     @classmethod
     def create(cls, entity: str, project: str, config: str) -> Sweep:
@@ -73,7 +82,7 @@ class Sweep:
                 return {"type": "stop", "run_id": name}
         if self.state != "RUNNING":
             return {"type": "exit"}
-        if running:
+        if running or len(self.runs) == self.most_runs:
             return None
         proposed = sweeps.next_run(self.config, [run.for_engine() for run in self.runs.values()])
         if proposed is None:
@@ -81,13 +90,20 @@ class Sweep:
             return {"type": "exit"}
         run = Run(secrets.token_hex(4), plain(proposed.config))
         self.runs[run.name] = run
-        return {"type": "run", "run_id": run.name, "args": run.config, "program": None}
+        return {
+            "type": "run",
+            "run_id": run.name,
+            "args": {**run.config, **self.beside},
+            "program": None,
+        }
 
     def _stops(self, name: str) -> bool:
         run = self.runs[name]
         if run.state != "running" or not (run.should_stop or self._ends_early(name)):
             return False
-        run.should_stop = False  # It is said once.
+        if name in self.stopped:
+            return False  # It is said once.
+        self.stopped.append(name)
         return True
 
     def _ends_early(self, name: str) -> bool:

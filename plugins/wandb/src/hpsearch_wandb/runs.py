@@ -98,21 +98,15 @@ class OfflineRuns:
 
 @contextmanager
 def _everywhere(mode: Mode) -> Iterator[None]:
-    """Have a ``wandb.init()`` of the objective's own, or of a worker process, in the same mode."""
+    """Have a ``wandb.init()`` of the objective's own in the same mode."""
     import wandb
 
-    settings, variable = wandb.setup().settings, os.environ.get("WANDB_MODE")
-    before = settings.mode
-    os.environ["WANDB_MODE"] = mode
-    settings.mode = mode
+    settings = wandb.setup().settings
+    before, settings.mode = settings.mode, mode
     try:
         yield
     finally:
         settings.mode = before
-        if variable is None:
-            del os.environ["WANDB_MODE"]
-        else:
-            os.environ["WANDB_MODE"] = variable
 
 
 def new_id() -> str:

@@ -102,9 +102,7 @@ def test_other_objects_are_not_taken_for_rays(other: object) -> None:
     assert not DIALECT.recognises(other)
 
 
-@pytest.mark.parametrize(
-    "native", [{"x": tune.uniform(0, 1)}, {"m": {"x": tune.grid_search([1])}}]
-)
+@pytest.mark.parametrize("native", [{"x": tune.uniform(0, 1)}, {"m": {"x": tune.grid_search([1])}}])
 def test_a_dict_with_a_domain_in_it_is_rays(native: dict) -> None:
     assert DIALECT.recognises(native)
     assert dialects.recognise(native).name == "ray"
@@ -117,11 +115,13 @@ def test_a_grid_is_named_to_other_backends() -> None:
 
 def test_reading_imports_no_ray() -> None:
     code = (
-        "import sys; from hpsearch_ray.dialect import RayDialect; "
-        "print(RayDialect().recognises({'x': 1}), RayDialect().read({'x': 1}), 'ray' in sys.modules)"
+        "import sys; from hpsearch_ray.dialect import RayDialect as Dialect; "
+        "print(Dialect().recognises({'x': 1}), Dialect().read({'x': 1}), 'ray' in sys.modules)"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert answer.stdout.split() [0] == "False", answer.stderr
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert answer.stdout.split()[0] == "False", answer.stderr
     assert answer.stdout.split()[-1] == "False"
 
 

@@ -43,6 +43,11 @@ def connected(options: RayOptions) -> Iterator[None]:
             )
         yield
         return
+    if options.address is not None and options.address.startswith("ray://"):
+        raise OptionError(
+            f"address is {options.address!r}, a Ray client's, which Tune's callbacks do not cross; "
+            "run the script on the cluster, with address='auto' (ray job submit does that)"
+        )
     shown = options.verbose > 0
     try:
         ray.init(
@@ -97,7 +102,7 @@ def interruptible(interrupt: Callable[[], None]) -> Iterator[None]:
         yield
         return
 
-    def first(number: int, frame: FrameType | None) -> None:
+    def first(number: int, _: FrameType | None) -> None:
         interrupt()
         signal.signal(number, before[signal.SIGINT])
 

@@ -19,7 +19,9 @@ _MODULE = "ray.tune.search.sample"
 
 def is_domain(value: object) -> bool:
     """Whether a value is what ``tune.uniform(...)`` and its kin return."""
-    return any(cls.__module__ == _MODULE and cls.__name__ == "Domain" for cls in type(value).__mro__)
+    return any(
+        cls.__module__ == _MODULE and cls.__name__ == "Domain" for cls in type(value).__mro__
+    )
 
 
 def is_grid(value: object) -> bool:
@@ -56,7 +58,7 @@ def write_distribution(name: str, distribution: Distribution) -> Any:
     match distribution:
         case Float(low, high, step=None, log=log):
             return tune.loguniform(low, high) if log else tune.uniform(low, high)
-        case Float(low, high, step=step):
+        case Float(low, high, step=float(step)):
             if math.isclose(low / step, round(low / step)) and math.isclose(
                 high / step, round(high / step)
             ):

@@ -105,8 +105,9 @@ class Driver:
         name = tune_trial.trial_id
         trial = self._trials.get(name)
         if trial is not None:
-            outcome = self._outcomes.pop(name, None) or self._stopped(trial, tune_trial)
-            self._tell(name, outcome)
+            if name not in self._outcomes:
+                self._outcomes[name] = self._stopped(trial, tune_trial)
+            self._tell(name)
 
     def failed(self, tune_trial: TuneTrial) -> None:
         """Tell the history that a trial failed, or that its worker died."""
@@ -116,12 +117,15 @@ class Driver:
         error = _error_of(tune_trial)
         if isinstance(error, TrialFailed):
             self._hear(name, str(error))
-        self._tell(name, self._outcomes.pop(name, None) or Outcome.failed(error))
+        else:
+            self._outcomes[name] = Outcome.failed(error)
+        self._tell(name)
 
     def end(self) -> None:
         """Tell the history that Tune's time was over for the trials that still ran."""
         for name in list(self._trials):
-            self._tell(name, Outcome(TrialState.PRUNED))
+            self._outcomes[name] = Outcome(TrialState.PRUNED)
+            self._tell(name)
 
     def _hear(self, name: str, text: str) -> bool:
         trial, prune = self._trials[name], False
@@ -136,9 +140,9 @@ class Driver:
                 prune = prune or (message["call"] == "report" and reply["result"])
         return prune
 
-    def _tell(self, name: str, outcome: Outcome) -> None:
-        self.live.pop(name, None)
-        self.study.history.tell(self._trials.pop(name), outcome)
+    def _tell(self, name: str) -> None:
+        del self.live[name]
+        self.study.history.tell(self._trials.pop(name), self._outcomes.pop(name))
 
     def _stopped(self, trial: Trial, tune_trial: TuneTrial) -> Outcome:
         """Say how a trial ended that Tune stopped: complete if it had all the time it may have."""

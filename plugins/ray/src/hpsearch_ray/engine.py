@@ -3,34 +3,73 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ray.tune.schedulers import FIFOScheduler, create_scheduler
-from ray.tune.search import ConcurrencyLimiter, SearchGenerator, Searcher, create_searcher
+from ray.tune import schedulers
+from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator, create_searcher
 
 from hpsearch.errors import CapabilityError, OptionError, nearest
 from hpsearch_ray.dialect import flatten
 from hpsearch_ray.metrics import OBJECTIVE, mode_of
-from hpsearch_ray.points import domain_of
-from hpsearch_ray.proposals import Suggestions
+from hpsearch_ray.points import domain_of, is_constant
+from hpsearch_ray.proposals import Draws, Suggestions
 
 if TYPE_CHECKING:
-    from ray.tune.schedulers import TrialScheduler
-
     from hpsearch.study import Study
+    from hpsearch_ray.options import RayOptions
+    from hpsearch_ray.proposals import Proposals
 
 
-def make_scheduler(given: Any, study: Study) -> TrialScheduler:
-    """Return a scheduler of the study's own, which knows its metric and direction.
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What decides in a search on Ray.
 
-    Raises:
-        OptionError: Its metric is never reported, its mode is against the study's direction, or it
-            changes parameters that the study does not search.
+    Attributes:
+        scheduler: Ray's scheduler, which stops, pauses and changes trials.
+        proposals: Where parameters come from.
+        most: How many trials may run at a time, None for as many as there is room for.
+        prefix: What the ids of the search's trials begin with in Ray.
     """
+
+    scheduler: Any
+    proposals: Proposals
+    most: int | None
+    prefix: str
+
+    @classmethod
+    def of(cls, study: Study, options: RayOptions) -> Engine:
+        """Return what the user's options say, for one study.
+
+        Raises:
+            OptionError: The options, or the objects in them, do not fit the study or each other.
+        """
+        most = _limit(study, options)
+        prefix = secrets.token_hex(3)[:5]
+        scheduler = _scheduler(options.scheduler, study)
+        if options.search_alg is None:
+            return cls(scheduler, Draws(study), most, prefix)
+        if changes_trials(scheduler):
+            raise OptionError(
+                f"scheduler {type(scheduler).__name__} changes parameters itself, and Ray gives it "
+                "no search_alg; leave one of them out"
+            )
+        searcher, its_most = _searcher(options.search_alg, study)
+        most = min((number for number in (most, its_most) if number), default=None)
+        return cls(scheduler, Suggestions(searcher, study, prefix), most, prefix)
+
+
+def changes_trials(scheduler: Any) -> bool:
+    """Whether a scheduler changes the parameters of running trials."""
+    return hasattr(scheduler, "_hyperparam_mutations") or hasattr(scheduler, "_hyperparam_bounds")
+
+
+def _scheduler(given: Any, study: Study) -> Any:
     if given is None:
-        return FIFOScheduler()
-    scheduler = _made("scheduler", given, create_scheduler)
+        return schedulers.create_scheduler("fifo")
+    scheduler = _made("scheduler", given, schedulers.create_scheduler)
     mode = mode_of(study.directions[0])
     has_metric = _check_goal("scheduler", scheduler, mode)
     scheduler.set_search_properties(
@@ -40,12 +79,8 @@ def make_scheduler(given: Any, study: Study) -> TrialScheduler:
     return scheduler
 
 
-def make_suggestions(given: Any, study: Study, prefix: str) -> tuple[Suggestions, int | None]:
-    """Return a search algorithm of the study's own, and how many trials it lets run at a time.
-
-    Raises:
-        OptionError: It has a space, a metric or a mode that are not the study's, or is no searcher.
-    """
+def _searcher(given: Any, study: Study) -> tuple[Searcher, int | None]:
+    """Return a search algorithm that knows the study, and how many trials it lets run."""
     searcher = _made("search_alg", given, create_searcher)
     if isinstance(searcher, SearchGenerator):
         searcher = searcher.searcher
@@ -63,17 +98,17 @@ def make_suggestions(given: Any, study: Study, prefix: str) -> tuple[Suggestions
     domains = {
         name: domain_of(name, distribution)
         for name, distribution in study.space.parameters.items()
-        if len(distribution.values() or "xx") > 1
+        if not is_constant(distribution)
     }
     if not searcher.set_search_properties(OBJECTIVE, mode, domains):
         raise OptionError(
             f"search_alg {type(searcher).__name__} has a space already; leave it out there, and "
             "it gets the search's own"
         )
-    return Suggestions(searcher, study, prefix), most
+    return searcher, most
 
 
-def _made(option: str, given: Any, create: Any) -> Any:
+def _made(option: str, given: Any, create: Callable[[str], Any]) -> Any:
     if isinstance(given, str):
         try:
             return create(given)
@@ -102,25 +137,35 @@ def _check_goal(option: str, given: Any, mode: str) -> bool:
 
 def _check_mutations(scheduler: Any, study: Study) -> None:
     """Raise unless all that population-based training changes is searched."""
-    mutations = getattr(scheduler, "_hyperparam_mutations", None) or {}
-    bounds = getattr(scheduler, "_hyperparam_bounds", None) or {}
     assert study.space is not None
-    changed: Mapping[str, Any] = {**flatten(mutations)[0], **flatten(bounds)[0]}
-    for name in changed:
-        distribution = study.space.parameters.get(name)
-        if distribution is None:
+    space, name = study.space, type(scheduler).__name__
+    changed: Mapping[str, Any] = {}
+    for attribute in ("_hyperparam_mutations", "_hyperparam_bounds"):
+        changed = {**changed, **flatten(getattr(scheduler, attribute, None) or {})[0]}
+    for parameter in changed:
+        if parameter not in space.parameters:
             raise OptionError(
-                f"scheduler {type(scheduler).__name__} changes {name!r}, which is not in the "
-                f"space.{nearest(name, study.space.parameters)} Add it there, with all the values "
-                "that it may have"
+                f"scheduler {name} changes {parameter!r}, which is not in the space."
+                f"{nearest(parameter, space.parameters)} Add it there, with all its values"
             )
-        if len(distribution.values() or "xx") == 1:
+        if is_constant(space.parameters[parameter]):
             raise OptionError(
-                f"scheduler {type(scheduler).__name__} changes {name!r}, which is constant in the "
-                "space; give it there all the values that it may have"
+                f"scheduler {name} changes {parameter!r}, which is constant in the space; give it "
+                "there all the values that it may have"
             )
-    if changed and study.space.conditions:
+    if changed and space.conditions:
         raise CapabilityError(
-            f"scheduler {type(scheduler).__name__} changes parameters whatever the others are, and "
-            "the space has conditions"
+            f"scheduler {name} changes parameters whatever the others are, and the space has "
+            "conditions"
         )
+
+
+def _limit(study: Study, options: RayOptions) -> int | None:
+    """Return how many trials the user lets run at a time."""
+    given = {study.n_workers, options.max_concurrent_trials} - {None}
+    if len(given) > 1:
+        raise OptionError(
+            f"n_workers is {study.n_workers} and max_concurrent_trials "
+            f"{options.max_concurrent_trials}, which say the same; leave one out"
+        )
+    return next(iter(given), None)

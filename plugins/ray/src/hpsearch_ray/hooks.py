@@ -99,7 +99,7 @@ def read_criterion(stop: Any) -> Stopper | None:
 
 
 def _reached(least: Mapping[str, float]) -> Callable[[str, dict[str, Any]], bool]:
-    def reached(trial_id: str, result: dict[str, Any]) -> bool:
+    def reached(_: str, result: dict[str, Any]) -> bool:
         flat = flatten_dict(result)
         return any(name in flat and flat[name] >= value for name, value in least.items())
 

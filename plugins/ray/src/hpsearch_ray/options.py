@@ -143,6 +143,17 @@ class RayOptions:
             or bool(getattr(self.failure_config, "max_failures", 0))
         )
 
+    @property
+    def learns_from_others(self) -> bool:
+        """Whether the search algorithm learns from trials that it did not suggest."""
+        given = self.search_alg
+        if given is None or isinstance(given, str):
+            return given is None or given.lower() in ("optuna", "hebo")
+        while hasattr(given, "searcher"):
+            given = given.searcher
+        classes = type(given).__mro__
+        return any("add_evaluated_point" in vars(c) and c.__name__ != "Searcher" for c in classes)
+
 
 _PAUSING: Final = {
     "PopulationBasedTraining",

@@ -90,6 +90,12 @@ def params_of(space: Space, config: Mapping[str, Any]) -> dict[str, Any]:
     return space.restrict(found)
 
 
+def is_constant(distribution: Distribution) -> bool:
+    """Whether a parameter has one value alone, of which Ray need not know."""
+    values = distribution.values()
+    return values is not None and len(values) == 1
+
+
 def _is_index(distribution: Distribution) -> bool:
     match distribution:
         case Float(step=step):

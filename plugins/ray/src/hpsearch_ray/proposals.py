@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,7 +18,7 @@ from hpsearch.trial import TrialState
 from hpsearch_ray.dialect import flatten
 from hpsearch_ray.domains import is_domain, is_grid
 from hpsearch_ray.metrics import trial_id
-from hpsearch_ray.points import domain_of, drawn_of, nearest, value_of
+from hpsearch_ray.points import domain_of, drawn_of, is_constant, nearest, value_of
 
 if TYPE_CHECKING:
     from hpsearch.backend import Exhausted
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from hpsearch.trial import Trial
 
 
-class NotYet(HpsearchError):
+class NotYet(HpsearchError):  # noqa: N818 - a signal, and no error
     """A search algorithm has no suggestion at the moment; it will be asked again."""
 
 
@@ -63,7 +64,7 @@ class Draws(Proposals):
         self._random = [
             name
             for name, distribution in self._space.parameters.items()
-            if name not in self._grids and len(distribution.values() or "xx") > 1
+            if name not in self._grids and not is_constant(distribution)
         ]
 
     def next(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
@@ -117,7 +118,7 @@ class Suggestions(Proposals):
 
     def next(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
         name = trial_id(self._prefix, trial.number)
-        suggestion = self.searcher.suggest(name)
+        suggestion: Any = self.searcher.suggest(name)
         if suggestion is None:
             raise NotYet("the search algorithm has no suggestion at the moment")
         if suggestion == Searcher.FINISHED:
@@ -126,16 +127,17 @@ class Suggestions(Proposals):
         drawn = flatten_dict(suggestion)
         params = {}
         for parameter, distribution in self._space.parameters.items():
-            values = distribution.values() or ()
-            single = len(values) == 1
-            params[parameter] = values[0] if single else value_of(distribution, drawn[parameter])
+            if is_constant(distribution):
+                (params[parameter],) = distribution.values() or ()
+            else:
+                params[parameter] = value_of(distribution, drawn[parameter])
         return self._space.restrict(params)
 
     def replay(self, trial: Trial) -> None:
         rng = np.random.default_rng(trial.seed)
         point = {}
         for name, distribution in self._space.parameters.items():
-            if len(distribution.values() or "xx") == 1:
+            if is_constant(distribution):
                 continue
             if name in trial.params:
                 point[name] = drawn_of(distribution, trial.params[name])
@@ -143,17 +145,16 @@ class Suggestions(Proposals):
                 # An algorithm without conditions draws every parameter, searched or not.
                 point[name] = domain_of(name, distribution).sample(random_state=rng)
         reports = [values[0] for _, values in sorted(trial.intermediate.items())]
-        value = trial.objective if trial.objective is not None else (reports or [None])[-1]
+        values = reports if trial.objective is None else [*reports, trial.objective]
         failed = trial.state is TrialState.FAILED
-        if value is None and not failed:
-            return  # Pruned before its first report: there is nothing to learn.
-        self.searcher.add_evaluated_point(
-            point,
-            value,
-            error=failed,
-            pruned=trial.state is TrialState.PRUNED,
-            intermediate_values=reports,
-        )
+        if values or failed:  # A trial that was pruned before its first report teaches nothing.
+            self.searcher.add_evaluated_point(
+                point,
+                values[-1] if values else math.nan,
+                error=failed,
+                pruned=trial.state is TrialState.PRUNED,
+                intermediate_values=reports,
+            )
 
     def proposed(self, name: str) -> bool:
         """Whether the trial of that id in Ray was suggested here."""

@@ -14,7 +14,6 @@ from hpsearch.errors import OptionError
 
 if TYPE_CHECKING:
     from ray.tune import PlacementGroupFactory
-
     from ray.tune.experiment import Trial as TuneTrial
 
 _LOOK_SECONDS = 1.0
@@ -31,10 +30,13 @@ def resources_of_a_trial(given: Any) -> PlacementGroupFactory:
         OptionError: No node has what one trial needs, and none can be added.
     """
     if given is None:
-        given = {"cpu": 1, "gpu": 1} if ray.cluster_resources().get("GPU") else {"cpu": 1}
-    factory = resource_dict_to_pg_factory(dict(given)) if isinstance(given, Mapping) else given
+        given = {"cpu": 1, "gpu": 1} if _there().get("GPU") else {"cpu": 1}
+    factory: PlacementGroupFactory = (
+        resource_dict_to_pg_factory(dict(given)) if isinstance(given, Mapping) else given
+    )
     if not _grows():
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        listed: Any = ray.nodes  # Ray has no types for these.
+        nodes = [node["Resources"] for node in listed() if node["Alive"]]
         for bundle in factory.bundles:
             if not any(_holds(node, bundle) for node in nodes):
                 has = "; ".join(_shown(node) for node in nodes)
@@ -70,11 +72,17 @@ class Room:
     def _fitting(self) -> int:
         now = time.monotonic()
         if now - self._looked >= _LOOK_SECONDS:
-            there = ray.cluster_resources()
+            there = _there()
             counts = [int(there.get(name, 0) // n) for name, n in self._needed.items() if n]
             self._fit = max(1, min(counts, default=1))
             self._looked = now
         return self._fit
+
+
+def _there() -> dict[str, float]:
+    resources: Any = ray.cluster_resources
+    there: dict[str, float] = resources()
+    return there
 
 
 def _grows() -> bool:

@@ -6,7 +6,6 @@ backend's suggestion.
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +67,8 @@ class Search(SearchAlgorithm):
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass a report on to the user's search algorithm, if it suggested the trial."""
         if self._suggestions is not None and self._suggestions.proposed(trial_id):
-            self._suggestions.searcher.on_trial_result(trial_id, result)
+            with self._driver.guarded():
+                self._suggestions.searcher.on_trial_result(trial_id, result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -78,7 +78,8 @@ class Search(SearchAlgorithm):
             return
         if result is not None and math.isnan(result.get(OBJECTIVE, math.nan)):
             result, error = None, True  # It was stopped before it had a value.
-        self._suggestions.searcher.on_trial_complete(trial_id, result=result, error=error)
+        with self._driver.guarded():
+            self._suggestions.searcher.on_trial_complete(trial_id, result=result, error=error)
 
     def _ask(self) -> TuneTrial | None:
         try:
@@ -87,14 +88,13 @@ class Search(SearchAlgorithm):
             return None
         if trial is None:
             return None
-        space = self._driver.space
-        config = config_of(space, trial.params)
         assert self._experiment is not None
-        tune_trial = _create_trial_from_spec(
-            {**copy.copy(self._experiment.spec), "config": config},
+        values = format_vars({(name,): value for name, value in trial.params.items()})
+        tune_trial: TuneTrial = _create_trial_from_spec(
+            {**self._experiment.spec, "config": config_of(self._driver.space, trial.params)},
             self._parser,
             evaluated_params=dict(trial.params),
-            experiment_tag=f"{trial.number}_{format_vars({(n,): v for n, v in trial.params.items()})}",
+            experiment_tag=f"{trial.number}_{values}",
             trial_id=self._driver.name_of(trial),
         )
         self._driver.started(trial, tune_trial)

@@ -31,7 +31,7 @@ CLEANUP_SECONDS = 60
 """How long a trial that was stopped may take to clean up before its worker is given up."""
 
 
-class TrialFailed(Exception):
+class TrialFailed(Exception):  # noqa: N818 - it says how a trial ended, and is caught
     """A trial failed. Its text is what the trial had still to say, its outcome last, as JSON."""
 
 
@@ -103,9 +103,7 @@ class WorkerChannel(Channel):
         self._last = (0, (math.nan,) * directions)
         self._stopped = False
 
-    def report(
-        self, step: int, values: tuple[float, ...], checkpoint: str | None = None
-    ) -> bool:
+    def report(self, step: int, values: tuple[float, ...], checkpoint: str | None = None) -> bool:
         """Report to Ray.
 
         Raises:

@@ -1,0 +1,124 @@
+"""One search as one run of Ray Tune."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
+from ray.tune.result_grid import ResultGrid
+
+from hpsearch import travel
+from hpsearch.errors import BackendError
+from hpsearch_ray.cluster import connected, interruptible, tune_settings
+from hpsearch_ray.driver import Driver
+from hpsearch_ray.engine import changes_trials
+from hpsearch_ray.hooks import Reports, Trials, read_criterion
+from hpsearch_ray.metrics import metric_names, mode_of
+from hpsearch_ray.parcel import sent
+from hpsearch_ray.proposals import Suggestions
+from hpsearch_ray.resources import Room, resources_of_a_trial
+from hpsearch_ray.search import Search
+from hpsearch_ray.trainable import Work
+
+if TYPE_CHECKING:
+    from hpsearch.evaluate import Evaluate
+    from hpsearch.study import Study
+    from hpsearch_ray.engine import Engine
+    from hpsearch_ray.options import RayOptions
+
+
+def run(study: Study, evaluate: Evaluate, options: RayOptions, engine: Engine) -> None:
+    """Run the study's trials on Ray until no more may start; ``study.native`` is the result.
+
+    Raises:
+        ArgumentError: Something cannot travel to the workers; it is named.
+        OptionError: No node has what one trial needs, or the address is not the running Ray's.
+        BackendError: Ray cannot be reached, or failed.
+        KeyboardInterrupt: Ctrl-C ended the run, in order.
+    """
+    packed = travel.pack(evaluate, ray.cloudpickle.dumps)
+    driver = Driver(study, engine.scheduler, engine.prefix)
+    with connected(options):
+        _tune(driver, packed, options, engine)
+    if driver.interrupted:
+        raise KeyboardInterrupt
+    if driver.error is not None:
+        raise driver.error
+    driver.end()
+
+
+def _tune(driver: Driver, packed: bytes, options: RayOptions, engine: Engine) -> None:
+    study = driver.study
+    resources = resources_of_a_trial(options.resources_per_trial)
+    room = Room(resources, engine.most, changes_trials(engine.scheduler))
+    asked = engine.proposals if isinstance(engine.proposals, Suggestions) else None
+    parcel = f"hpsearch-{secrets.token_hex(8)}"
+    work = Work(parcel, driver.space, len(study.directions), study.seed, str(Path.cwd()))
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", study.name)
+    loggers: list[Any] = [logger() for logger in _LOGGERS]
+    try:
+        with sent(packed, parcel), tune_settings(options), interruptible(driver.interrupt):
+            analysis = tune.run(
+                work.as_trainable(name),
+                name=f"{name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}_{engine.prefix}",
+                search_alg=Search(driver, room, asked),
+                scheduler=engine.scheduler,
+                stop=Reports(driver, read_criterion(options.stop)),
+                callbacks=[Trials(driver), *options.callbacks, *loggers],
+                resources_per_trial=resources,
+                num_samples=study.n_trials or -1,
+                raise_on_failed_trial=False,
+                **_arguments(options),
+            )
+    except tune.TuneError as error:
+        if driver.error is None:
+            reason = str(error).strip().splitlines()[-1]
+            raise BackendError(f"Ray Tune failed: {reason}") from error
+        return
+    finally:
+        for logger in loggers:
+            for tune_trial in driver.live.values():
+                logger.log_trial_end(tune_trial)  # Tune forgets it when it stops at once.
+    analysis.default_metric = metric_names(len(study.directions))[0]
+    analysis.default_mode = mode_of(study.directions[0])
+    study.native = ResultGrid(analysis)
+
+
+_LOGGERS: tuple[Any, ...] = (CSVLoggerCallback, JsonLoggerCallback)
+"""What Tune would add of its own; ours are closed when Tune stops at once."""
+
+
+def _arguments(options: RayOptions) -> dict[str, Any]:
+    """Return what goes to ``tune.run`` as the user gave it."""
+    checkpoints = options.checkpoint_config
+    if checkpoints is None:
+        attribute = options.checkpoint_score_attr or ""
+        smallest = attribute.startswith("min-")
+        checkpoints = tune.CheckpointConfig(
+            num_to_keep=options.keep_checkpoints_num,
+            checkpoint_score_attribute=attribute.removeprefix("min-") or None,
+            checkpoint_score_order="min" if smallest else "max",
+        )
+    path = options.storage_path
+    if path is not None and "://" not in str(path):
+        path = str(Path(path).expanduser().absolute())
+    return {
+        "storage_path": path,
+        "storage_filesystem": options.storage_filesystem,
+        "sync_config": options.sync_config,
+        "time_budget_s": options.time_budget_s,
+        "max_failures": getattr(options.failure_config, "max_failures", 0),
+        "checkpoint_config": checkpoints,
+        "progress_reporter": options.progress_reporter,
+        "verbose": options.verbose,
+        "log_to_file": options.log_to_file,
+        "reuse_actors": options.reuse_actors,
+        "trial_name_creator": options.trial_name_creator,
+        "trial_dirname_creator": options.trial_dirname_creator,
+    }

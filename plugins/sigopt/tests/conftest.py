@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -22,6 +22,19 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SigOptServer]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(params=[False, True], ids=["suggestions", "runs"])
+def options(request: pytest.FixtureRequest, server: SigOptServer) -> Mapping[str, Any]:
+    """The options of a search on the server, in one of the two ways."""
+    return {
+        "backend": "sigopt",
+        "api_url": server.url,
+        "api_token": server.token,
+        "project": "huggingface",
+        "runs": request.param,
+        "progress": False,
+    }
 
 
 @pytest.fixture

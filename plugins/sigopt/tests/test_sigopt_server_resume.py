@@ -71,8 +71,8 @@ def test_an_experiment_begun_with_sigopts_own_client_is_continued(server, option
         for number in range(3):
             suggestion = mine.suggestions().create()
             values = [{"name": "objective", "value": number}]
-            told = {"failed": True} if number == 1 else {"values": values}
-            mine.observations().create(suggestion=suggestion.id, **told)
+            ending = {"failed": True} if number == 1 else {"values": values}
+            mine.observations().create(suggestion=suggestion.id, **ending)
     study = hpsearch.search(
         loss, SPACE, n_trials=4, experiment_id=begun.id, max_failures=3, **options
     )

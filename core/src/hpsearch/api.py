@@ -136,6 +136,11 @@ def search(
     )
     check_capabilities(plugin, study, retries, executor)
     runner = place.make(None if capabilities.owns_loop else n_workers, executor_options)
+    if capabilities.max_parallel is not None and runner.n_workers > capabilities.max_parallel:
+        logger.warning(
+            "%s suggests for %d trial(s) at a time, so no more of the %d workers are used",
+            *(plugin, capabilities.max_parallel, runner.n_workers),
+        )
     hooks = Hooks()
     study._history = History(study, hooks, FailurePolicy(catch, max_failures), str(plugin), retries)
     if storage is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import json
 import mmap
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 GRACE = 5.0
 """Seconds that a worker, and the trial in it, has to end in order once the search hangs up."""
 
+GOODBYE = b""
+"""The last message of a search that hangs up in order."""
+
 SHOW_STACKS = signal.SIGUSR1
 """On this signal a worker writes where each of its threads is."""
 
@@ -34,14 +38,19 @@ class Line:
     """The worker's end of the line to its search; JSON text goes both ways.
 
     When the search hangs up, or its process is gone, the main thread is interrupted as by Ctrl-C.
-    A worker that has not ended soon after is killed, with all the processes that it started.
+    A worker that has not ended soon after is killed. What it started and left is killed in any
+    case: by the search, or by the worker itself where no goodbye came before the line was cut.
     """
 
     def __init__(self, connection: Connection) -> None:
         self.is_cut = False
         self._connection = connection
+        self._was_let_go = False
         self._arrived: SimpleQueue[bytes] = SimpleQueue()
-        self._main = threading.main_thread()
+
+    def listen(self) -> None:
+        """Begin to receive."""
+        atexit.register(self._clear_up)
         threading.Thread(target=self._listen, name="hpsearch line", daemon=True).start()
 
     def receive(self) -> dict[str, Any]:
@@ -67,14 +76,21 @@ class Line:
 
     def _listen(self) -> None:
         try:
-            while True:
-                self._arrived.put(self._connection.recv_bytes())
+            while (message := self._connection.recv_bytes()) != GOODBYE:
+                self._arrived.put(message)
+            self._was_let_go = True
         except (EOFError, OSError):
-            self.is_cut = True
-        assert self._main.ident is not None
-        signal.pthread_kill(self._main.ident, signal.SIGINT)
+            self._was_let_go = False
+        self.is_cut = True
+        main_thread = threading.main_thread().ident
+        assert main_thread is not None
+        signal.pthread_kill(main_thread, signal.SIGINT)
         time.sleep(GRACE)
         os.killpg(0, signal.SIGKILL)
+
+    def _clear_up(self) -> None:
+        if self.is_cut and not self._was_let_go:
+            os.killpg(0, signal.SIGKILL)
 
 
 def main() -> None:
@@ -91,6 +107,7 @@ def main() -> None:
         )
     line = Line(Connection(settings["line"]))
     try:
+        line.listen()
         _work(line, settings)
     except KeyboardInterrupt:
         if not line.is_cut:
@@ -104,7 +121,8 @@ def _work(line: Line, settings: dict[str, Any]) -> None:
         evaluate = _unpacked(settings["packed"])
     except Exception as error:  # noqa: BLE001 - whatever it is, the search says it
         line.send({"refused": TrialError.of(error).to_dict()})
-        return
+        line.receive()  # nothing more comes: it lasts until the search hangs up
+        raise
     line.send({"ready": leased and os.environ[devices.VISIBLE]})
     while True:
         outcome = evaluate(line.receive(), MessageChannel(line.ask)).to_dict()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import TrialTimeoutError, WorkerDiedError
 from hpsearch.evaluate import payload_of
-from hpsearch.workers.inside import GRACE, SHOW_STACKS
+from hpsearch.workers.inside import GOODBYE, GRACE, SHOW_STACKS
 from hpsearch.workers.output import Output
 
 if TYPE_CHECKING:
@@ -124,7 +124,10 @@ class Worker:
 
     def hang_up(self) -> None:
         """Let it end in order: a trial in it is interrupted as by Ctrl-C."""
-        self.line.close()
+        if not self.line.closed:
+            with suppress(OSError):  # it is dead
+                self.line.send_bytes(GOODBYE)
+            self.line.close()
 
     def end(self, patience: float = GRACE + 1) -> None:
         """Hang up, wait for its end, and kill what is left of it and of what it started."""

@@ -1,0 +1,425 @@
+"""Whatever becomes of a worker costs at most the trial in it; whatever ends the search ends all."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import hpsearch
+from hpsearch import SearchInterrupted
+from hpsearch.errors import BackendError, SearchFailedError, TrialTimeoutError, WorkerDiedError
+from hpsearch.journal import load
+from hpsearch.pruners import Pruner
+
+
+def is_running(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(condition, seconds=30):
+    """Wait for something to hold."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
+
+
+class Told:
+    """Counts how often each trial was told."""
+
+    def __init__(self):
+        self.numbers = Counter()
+
+    @hpsearch.hookimpl
+    def hpsearch_tell(self, trial):
+        self.numbers[trial.number] += 1
+
+
+# One trial takes its worker down.
+
+
+def kill(trial):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave(trial):
+    print("about to leave")
+    sys.exit(3)
+
+
+def crash(trial):
+    ctypes.string_at(0)
+
+
+def terminate(trial):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def hang(trial):
+    time.sleep(600)
+
+
+DEATHS = {
+    "killed": (
+        kill,
+        "was killed by SIGKILL, as the system does when memory runs out, while it ran",
+    ),
+    "exited": (leave, "exited with code 3 while it ran trial 2"),
+    "crashed": (crash, "died of SIGSEGV while it ran trial 2"),
+    "terminated": (terminate, "died of SIGTERM while it ran trial 2"),
+}
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_worker_that_dies_fails_its_trial_and_the_search_goes_on(search, death):
+    die, said = DEATHS[death]
+
+    def objective(trial):
+        if trial.number == 2:
+            die(trial)
+        time.sleep(0.01)
+        return trial["x"]
+
+    told = Told()
+    study = search(objective, n_trials=8, max_failures=1, plugins=[told])
+    assert [t.number for t in study.trials if t.state == "failed"] == [2]
+    assert study.counts()["complete"] == 7
+    error = study.trials[2].error
+    assert error.type == "hpsearch.errors.WorkerDiedError"
+    assert said in error.message
+    assert set(told.numbers.values()) == {1}
+    if death == "exited":
+        assert "The last that it wrote:\nabout to leave" in error.traceback
+    if death == "crashed":
+        assert "in crash" in error.traceback
+
+
+def test_memory_that_runs_out_fails_the_trial_alone(search):
+    def objective(trial):
+        trial.annotate("pid", os.getpid())
+        if trial.number == 2:
+            soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (2**30, hard))
+            try:
+                bytearray(2**31)
+            finally:
+                resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        return trial["x"]
+
+    study = search(objective, max_failures=1)
+    assert [trial.number for trial in study.trials if trial.state == "failed"] == [2]
+    assert study.trials[2].error.type == "MemoryError"
+    # An exception is no death: its worker goes on.
+    assert len({trial.attrs["pid"] for trial in study.trials}) == 2
+
+
+def test_a_trial_that_hangs_is_ended_at_its_time_and_says_where_it_was(search):
+    def objective(trial):
+        if trial.number == 1:
+            hang(trial)
+        return trial["x"]
+
+    study = search(objective, trial_timeout=1.0, max_failures=1)
+    assert [trial.number for trial in study.trials if trial.state == "failed"] == [1]
+    error = study.trials[1].error
+    assert error.type == "hpsearch.errors.TrialTimeoutError"
+    assert "not done after 1 s (trial_timeout)" in error.message
+    assert "in hang" in error.traceback
+
+
+def test_the_time_of_a_trial_does_not_begin_before_its_worker_is_ready(search):
+    class Slow:
+        def __setstate__(self, state):
+            time.sleep(1.5)
+
+        def __reduce__(self):
+            return Slow, (), {"a": 1}
+
+        def __call__(self, trial):
+            return 0.0
+
+    study = search(Slow(), trial_timeout=1.0, isolate=True, n_trials=2, n_workers=1)
+    assert study.counts()["complete"] == 2
+
+
+def test_a_stopped_worker_is_ended_too(search):
+    def objective(trial):
+        if trial.number == 1:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return trial["x"]
+
+    study = search(objective, trial_timeout=1.0, max_failures=1)
+    assert study.counts()["failed"] == 1
+
+
+def test_deaths_and_timeouts_can_be_expected(search):
+    def objective(trial):
+        if trial.number < 2:
+            (kill, hang)[trial.number](trial)
+        return trial["x"]
+
+    expected = (WorkerDiedError, TrialTimeoutError)
+    study = search(objective, n_trials=4, trial_timeout=1.0, catch=expected, max_failures=0)
+    assert study.counts()["failed"] == 2
+
+
+def test_a_trial_whose_worker_died_is_retried_in_another(search, tmp_path):
+    def objective(trial):
+        mark = tmp_path / str(trial["x"])
+        if not mark.exists():
+            mark.touch()
+            kill(trial)
+        return trial["x"]
+
+    study = search(objective, n_trials=3, retries=1)
+    assert study.counts() == {"running": 0, "complete": 3, "pruned": 0, "failed": 3}
+    for trial in study.trials:
+        if trial.retry_of is not None:
+            assert trial.params == study.trials[trial.retry_of].params
+
+
+def test_every_trial_killing_its_worker_ends_the_search(search):
+    with pytest.raises(SearchFailedError) as raised:
+        search(kill, n_trials=1000, max_failures=3)
+    assert 4 <= raised.value.study.counts()["failed"] <= 5
+
+
+def test_a_worker_that_dies_while_idle_fails_no_trial(search):
+    class KillsTheIdle:
+        """Kills the worker of each trial that has ended, before another trial starts."""
+
+        @hpsearch.hookimpl
+        def hpsearch_tell(self, trial):
+            pid = trial.attrs["pid"]
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: not is_running(pid))
+
+    def objective(trial):
+        trial.annotate("pid", os.getpid())
+        return trial["x"]
+
+    study = search(objective, n_trials=6, n_workers=1, plugins=[KillsTheIdle()])
+    assert study.counts()["complete"] == 6
+    assert len({trial.attrs["pid"] for trial in study.trials}) == 6
+
+
+def test_a_worker_that_dies_as_it_starts_says_so(search):
+    class Kills:
+        def __reduce__(self):
+            return kill, (None,)
+
+        def __call__(self, trial):
+            return 0.0
+
+    with pytest.raises(WorkerDiedError, match="was killed by SIGKILL.* while it started"):
+        search(Kills())
+
+
+def test_what_a_trial_started_ends_with_its_worker(search):
+    def objective(trial):
+        child = subprocess.Popen(["sleep", "600"])
+        trial.annotate("child", child.pid)
+        if trial.number == 1:
+            kill(trial)
+        child.returncode = 0  # forgotten, without a warning
+        return trial["x"]
+
+    study = search(objective, n_trials=3, max_failures=1)
+    children = [trial.attrs["child"] for trial in study.trials]
+    assert len(children) == 3
+    until(lambda: not any(map(is_running, children)))
+
+
+def test_a_child_that_outlives_its_worker_does_not_hide_its_death(search):
+    def objective(trial):
+        if trial.number == 1 and os.fork() == 0:  # it holds the worker's end of the line
+            os.setsid()
+            time.sleep(3)
+            os._exit(0)
+        if trial.number == 1:
+            os._exit(1)
+        return trial["x"]
+
+    study = search(objective, n_trials=4, n_workers=1, max_failures=1)
+    assert "exited with code 1" in study.trials[1].error.message
+    assert study.counts()["complete"] == 3
+
+
+def test_workers_killed_at_random_lose_no_trial_and_none_is_told_twice(search, tmp_path):
+    rng = random.Random(4)
+    kills = []
+    over = threading.Event()
+
+    def objective(trial):
+        (tmp_path / f"{os.getpid()}").touch()
+        for step in range(10):
+            trial.report(trial["x"], step)
+            time.sleep(0.02)
+        return trial["x"]
+
+    def killer():
+        while not over.wait(rng.uniform(0.2, 0.8)):
+            pids = [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]
+            running = [pid for pid in pids if is_running(pid)]
+            if running:
+                os.kill(rng.choice(running), signal.SIGKILL)
+                kills.append(1)
+
+    told = Told()
+    thread = threading.Thread(target=killer)
+    thread.start()
+    try:
+        study = search(
+            objective, n_trials=12, retries=50, plugins=[told], storage=tmp_path / "study.db"
+        )
+    finally:
+        over.set()
+        thread.join()
+    assert len(kills) >= 2
+    assert study.counts()["complete"] == 12
+    assert study.counts()["failed"] <= len(kills)
+    assert {trial.error.type for trial in study.trials if trial.error} <= {
+        "hpsearch.errors.WorkerDiedError"
+    }
+    assert told.numbers == dict.fromkeys(range(len(study.trials)), 1)
+    kept = load(tmp_path / "study.db")
+    assert [(t.number, t.state) for t in kept.trials] == [(t.number, t.state) for t in study.trials]
+    first_tries = [trial["x"] for trial in study.trials if trial.retry_of is None]
+    assert len(first_tries) == len(set(first_tries)) == 12
+
+
+# Something ends the search.
+
+SEARCH = """
+import os, subprocess, sys, time
+from pathlib import Path
+import hpsearch
+
+folder = Path(sys.argv[1])
+
+def objective(trial):
+    if trial.number > 1:
+        child = subprocess.Popen(["sleep", "600"])
+        (folder / f"{os.getpid()} {child.pid}").touch()
+        try:
+            time.sleep(600)
+        finally:
+            (folder / f"cleaned up {os.getpid()}").touch()
+    return trial["x"]
+
+hpsearch.search(
+    objective, {"x": hpsearch.Float(0, 1)}, backend="random", n_trials=9, seed=1, n_workers=2,
+    executor="process", storage=folder / "study.db", progress=False,
+)
+"""
+
+
+def interrupted(tmp_path, number, command=("-c",)):
+    """Send a signal to a search with two trials running; return its end and those processes."""
+    search = subprocess.Popen(
+        [sys.executable, *command, SEARCH, tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+
+    def pids():
+        names = [path.name.split() for path in tmp_path.iterdir()]
+        return [int(pid) for name in names if all(map(str.isdigit, name)) for pid in name]
+
+    until(lambda: len(pids()) == 4)
+    # As a terminal does it: the whole group of the search. Its workers have groups of their own.
+    os.killpg(search.pid, number)
+    _, errors = search.communicate(timeout=30)
+    until(lambda: not any(map(is_running, pids())))
+    return search.returncode, errors
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "cause"),
+    [
+        (signal.SIGINT, 1, "KeyboardInterrupt"),
+        (signal.SIGTERM, 128 + signal.SIGTERM, "SystemExit"),
+    ],
+)
+def test_an_interrupted_search_ends_in_order_and_leaves_no_process(tmp_path, number, code, cause):
+    returned, errors = interrupted(tmp_path, number)
+    assert returned == code, errors
+    assert "[worker" not in errors
+    assert len(list(tmp_path.glob("cleaned up *"))) == 2
+    study = load(tmp_path / "study.db")
+    assert [trial.state for trial in study.trials] == ["complete"] * 2 + ["failed"] * 2
+    for trial in study.trials[2:]:
+        assert trial.error.type == "Interrupted"
+        assert trial.error.message.startswith(cause)
+    study = hpsearch.search(
+        lambda trial: trial["x"],
+        {"x": hpsearch.Float(0, 1)},
+        backend="random",
+        n_trials=9,
+        storage=tmp_path / "study.db",
+        resume=True,
+        progress=False,
+    )
+    assert study.counts()["complete"] == len(study.trials) == 9
+
+
+def test_a_search_that_is_killed_takes_its_workers_with_it(tmp_path):
+    returned, _ = interrupted(tmp_path, signal.SIGKILL)
+    assert returned == -signal.SIGKILL
+    assert len(list(tmp_path.glob("cleaned up *"))) == 2
+    assert [trial.state for trial in load(tmp_path / "study.db").trials[2:]] == ["running"] * 2
+
+
+def test_a_trial_that_does_not_heed_the_interrupt_is_killed(search, tmp_path):
+    def objective(trial):
+        (tmp_path / str(os.getpid())).touch()
+        while True:
+            try:
+                time.sleep(600)
+            except KeyboardInterrupt:
+                (tmp_path / "stubborn").touch()
+
+    def interrupt():
+        until(lambda: len(list(tmp_path.iterdir())) == 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(SearchInterrupted):
+        search(objective)
+    assert (tmp_path / "stubborn").exists()
+    pids = [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]
+    assert not any(map(is_running, pids))
+
+
+def test_a_broken_backend_ends_the_trials_that_run(search, tmp_path):
+    class Broken(Pruner):
+        def should_prune(self, trial, step, cost):
+            raise RuntimeError("broken")
+
+    def objective(trial):
+        (tmp_path / str(os.getpid())).touch()
+        if trial.number == 1:
+            until(lambda: len(list(tmp_path.iterdir())) == 2)
+            trial.report(0.0, 0)
+        time.sleep(600)
+
+    with pytest.raises(BackendError, match="broken"):
+        search(objective, pruner=Broken())
+    assert not any(is_running(int(path.name)) for path in tmp_path.iterdir())

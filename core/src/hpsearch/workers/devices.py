@@ -67,9 +67,9 @@ def divide(devices: Sequence[str], n_workers: int | None, per_trial: int | None)
     workers = n_workers or (max(1, len(devices) // each) if each else 1)
     if workers * each > len(devices):
         raise ArgumentError(
-            f"{workers} worker{'s' if workers > 1 else ''} with {each} devices each need "
-            f"{workers * each}, and {len(devices)} are visible ({listed(devices)}); "
-            "devices_per_trial=0 lets all workers share all devices"
+            f"{workers} worker(s) with {each} device(s) each need {workers * each}, and "
+            f"{len(devices)} are visible ({listed(devices)}); devices_per_trial=0 lets all "
+            "workers share all devices"
         )
     return workers, each
 

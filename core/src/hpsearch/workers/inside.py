@@ -119,7 +119,7 @@ def _work(line: Line, settings: dict[str, Any]) -> None:
     leased = devices.lease(settings["devices"], count) if count else []
     try:
         evaluate = _unpacked(settings["packed"])
-    except Exception as error:  # noqa: BLE001 - whatever it is, the search says it
+    except Exception as error:
         line.send({"refused": TrialError.of(error).to_dict()})
         line.receive()  # nothing more comes: it lasts until the search hangs up
         raise

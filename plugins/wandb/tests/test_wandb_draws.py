@@ -11,10 +11,13 @@ from scipy import stats
 
 import hpsearch
 from hpsearch.distributions import Categorical, Float, Int
+from hpsearch.trial import Trial
 from hpsearch_wandb.definitions import KEYS
 from hpsearch_wandb.dialect import SECTIONS
-from hpsearch_wandb.engine import axis_of, engine_at_work
+from hpsearch_wandb.engine import Bayes, axis_of, engine_at_work
+from hpsearch_wandb.options import WandbOptions
 from hpsearch_wandb.parameters import draw, encode, read
+from hpsearch_wandb.sweep import Sweep
 
 DRAWS = 4000
 
@@ -177,6 +180,25 @@ def test_a_search_leaves_numpys_random_numbers_alone_and_repeats_itself():
     assert np.random.random(3).tolist() == expected.tolist()  # noqa: NPY002
     assert [t.params for t in search(1).trials] == [t.params for t in first.trials]
     assert [t.params for t in search(2).trials] != [t.params for t in first.trials]
+
+
+def test_bayes_heeds_the_trials_that_still_run():
+    study = hpsearch.search(
+        lambda trial: (trial["x"] - 1) ** 2,
+        {"x": Float(-5, 5)},
+        backend="wandb",
+        mode="disabled",
+        n_trials=4,
+        seed=0,
+        progress=False,
+    )
+    bayes = Bayes(study, Sweep.of(study, WandbOptions(method="bayes")))
+    for trial in study.trials:
+        bayes.tell(trial)
+    next_trial = Trial(5, study_seed=0)
+    alone = bayes.suggest(next_trial)
+    bayes.start(Trial(4, params=alone, study_seed=0))
+    assert bayes.suggest(next_trial) != alone
 
 
 def test_bayes_gets_nearer_than_random():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,25 @@ def test_each_trial_is_a_run_of_the_sweep_with_its_config_history_and_summary(ru
         assert noted == {"sweep": study.native, "run": run.record.run_id, "dir": noted["dir"]}
         assert Path(noted["dir"]) == run.path.parent
     assert study.best.run_summary == study.native
+
+
+def test_the_runs_are_uploaded_by_wandb_sync(server):
+    study = search(space=CONFIG, project="demo", entity="team")
+    folders = [trial.attrs["wandb"]["dir"] for trial in study.trials]
+    command = [sys.executable, "-m", "wandb", "sync", *folders]
+    subprocess.run(command, check=True, timeout=120, capture_output=True)
+    assert {run.name for run in server.runs.values()} == {
+        trial.attrs["wandb"]["run"] for trial in study.trials
+    }
+    for trial in study.trials:
+        run = server.runs[trial.attrs["wandb"]["run"]]
+        assert run.params == {"x": trial["x"], "optimizer": {"lr": trial["optimizer.lr"]}}
+        assert run.summary["score"] == trial.objective
+        assert [row["score/report"] for row in run.history] == [
+            values[0] for values in trial.intermediate.values()
+        ]
+        assert run.state == "finished"
+        assert run.fields["sweep"] == run.fields["groupName"] == study.native
 
 
 def test_without_a_key_and_a_mode_a_search_is_offline(runs):

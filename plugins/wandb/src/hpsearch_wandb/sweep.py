@@ -74,6 +74,9 @@ class Sweep:
         native = study.native_space if isinstance(study.native_space, Mapping) else {}
         config: dict[str, Any] = deepcopy(dict(native))
         parameters = config.pop("parameters", None)
+        if "grid" in (config.get("method"), options.method) and options.method is not None:
+            # To a grid the same words say other values; it is given those that were read.
+            parameters = parameters if config.get("method") == options.method else None
         _override(config, "method", options.method)
         _override(config, "early_terminate", options.early_terminate)
         config.setdefault("method", "random")

@@ -212,6 +212,25 @@ def test_a_sweep_that_is_cancelled_stops_the_trial_and_the_search(server):
     assert [trial.state for trial in study.trials] == ["pruned"]
 
 
+def test_a_sweep_that_is_deleted_ends_the_search_after_its_trial(server):
+    def objective(trial):
+        server.sweep.state = "DELETED"
+        time.sleep(0.5)  # For the agent to hear of it.
+        return 0.0
+
+    study = online(objective, n_trials=3)
+    assert [trial.state for trial in study.trials] == ["complete"]
+
+
+def test_a_run_that_was_open_before_is_finished(server, caplog):
+    import wandb
+
+    before = wandb.init(project="demo")
+    online(lambda trial: 0.0, n_trials=1)
+    assert f"W&B's run {before.id} is finished" in caplog.text
+    assert server.runs[before.id].state == "finished"
+
+
 def test_the_timeout_ends_a_search_that_waits_for_the_server(server):
     def objective(trial):
         server.sweep.most_runs = 1

@@ -9,7 +9,7 @@ import pytest
 
 import hpsearch
 from hpsearch import Float
-from hpsearch.errors import BackendError, CapabilityError, HpsearchError, OptionError
+from hpsearch.errors import BackendError, CapabilityError, HpsearchError, OptionError, SpaceError
 
 pytestmark = [
     # wandb leaves the file with a run's parameters to the garbage collector.
@@ -23,10 +23,9 @@ def refused(error: type[HpsearchError], message: str, **options) -> HpsearchErro
     with pytest.raises(error, match=message) as caught:
         hpsearch.search(
             lambda trial: pytest.fail("a trial ran"),
-            {"x": Float(0, 1)},
             backend="wandb",
             n_trials=1,
-            **{"mode": "online", **options},
+            **{"mode": "online", "space": {"x": Float(0, 1)}, **options},
         )
     return caught.value
 
@@ -75,6 +74,12 @@ def test_an_entity_that_does_not_exist_is_named(server):
 def test_a_project_that_the_server_will_not_create_is_named(server):
     server.creates_projects = False
     refused(BackendError, "project 'other'.*team/other was not found", project="other")
+
+
+def test_a_name_that_wandb_has_not_is_refused(server):
+    space = {"learning rate": Float(0, 1)}
+    refused(SpaceError, "parameter 'learning rate': W&B takes names", space=space)
+    assert not server.sweeps
 
 
 def test_several_directions_are_refused(server):

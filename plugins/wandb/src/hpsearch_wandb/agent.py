@@ -22,10 +22,13 @@ class Job:
     """A run that the agent has started; it lasts until the search asks for the next.
 
     Attributes:
+        offered: Whether the search can have it.
         stopped: Whether the server wants the run to stop.
+        ended: Set once the trial is over.
     """
 
     def __init__(self) -> None:
+        self.offered = False
         self.stopped = False
         self.ended = threading.Event()
 
@@ -48,6 +51,7 @@ class SweepAgent:
         )
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._job: Job | None = None
+        self._stopping = False
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="wandb-agent", daemon=True)
         self._thread.start()
@@ -71,7 +75,7 @@ class SweepAgent:
                 continue
             if job is None:
                 break
-            if not job.ended.is_set():
+            if not job.ended.is_set():  # Stopped while it was offered, it is offered twice.
                 self._job = job
                 return job
         if self._error is not None:
@@ -81,6 +85,7 @@ class SweepAgent:
     def stop(self) -> None:
         """End the job and the agent; when this returns, W&B is free for another run."""
         self._agent._exit_flag = True  # Before the job ends: so the server is not asked for more.
+        self._stopping = True  # A job that nobody took ends as well.
         self._release()
         self._wake()
         self._thread.join()
@@ -103,11 +108,11 @@ class SweepAgent:
     def _offer(self) -> None:
         """Be the function of a run, in the agent's thread: last as long as the trial does."""
         job = Job()
-        try:
-            self._jobs.put(job)
-            while not job.ended.wait(_POLL):
-                pass
-        except Exception:  # noqa: BLE001 - this is how the agent stops a run
-            job.stopped = True
-            self._jobs.put(job)  # It may have been stopped before it was offered.
-            job.ended.wait()
+        while not (job.ended.is_set() or self._stopping):
+            try:
+                if not job.offered:
+                    self._jobs.put(job)
+                    job.offered = True
+                job.ended.wait(_POLL)
+            except Exception:  # noqa: BLE001 - this is how the agent stops a run
+                job.stopped = True

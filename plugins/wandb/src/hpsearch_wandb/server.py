@@ -8,16 +8,19 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import BackendError, OptionError, SpaceError
-from hpsearch.space import Space
-from hpsearch_wandb.dialect import WandbDialect
+from hpsearch_wandb.dialect import WandbDialect, nested
 from hpsearch_wandb.options import url_of
+from hpsearch_wandb.parameters import encode
 
 if TYPE_CHECKING:
     import wandb
 
+    from hpsearch.distributions import Distribution
+    from hpsearch.space import Space
     from hpsearch.study import Study
     from hpsearch.trial import Trial
     from hpsearch_wandb.options import WandbOptions
@@ -71,6 +74,7 @@ def environment(options: WandbOptions) -> Iterator[None]:
         raise OptionError(f"mode='online' is asked for, and WANDB_MODE is {mode!r}; unset one")
     if wandb.run is not None:
         logger.warning("W&B's run %s is finished: the sweep's agent opens others", wandb.run.id)
+        wandb.finish()
     wandb.teardown()  # It reads the environment once, when it is first used.
     before = _variables()
     given = {"BASE_URL": options.base_url, "API_KEY": options.api_key, "DIR": options.dir}
@@ -102,7 +106,9 @@ def log_in(options: WandbOptions) -> wandb.Api:
             reason = (
                 "it does not answer" if answer is None else f"it refuses the key: {answer.message}"
             )
-        raise BackendError(f"the W&B server {url_of(options)} cannot be used: {reason}") from error
+        raise BackendError(
+            f"the W&B server {url_of(options)} cannot be used: {reason}; mode='offline' needs none"
+        ) from error
 
 
 def create(sweep: Sweep, space: Space) -> ServerSweep:
@@ -114,8 +120,7 @@ def create(sweep: Sweep, space: Space) -> ServerSweep:
     """
     import wandb
 
-    parameters = sweep.parameters or WandbDialect().write(_unconditional(space))["parameters"]
-    config = {**sweep.config, "parameters": parameters}
+    config = {**sweep.config, "parameters": _parameters(sweep, space)}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # wandb 0.31 calls what it left.
@@ -155,14 +160,14 @@ def find(api: wandb.Api, path: str, sweep: Sweep, space: Space) -> ServerSweep:
     if found.state.upper() not in _ALIVE:
         raise BackendError(f"the W&B sweep {path!r} is {found.state.lower()}; start another one")
     config = found.config
-    _check_space(path, config, space)
+    _check_space(path, config, sweep, space)
     _check_metric(path, config.get("metric") or {}, sweep)
     return ServerSweep(*found.path)
 
 
-def _check_space(path: str, config: Mapping[str, Any], space: Space) -> None:
-    given = {key: config[key] for key in ("method", "parameters") if key in config}
-    there, here = WandbDialect().read(given).parameters, space.parameters
+def _check_space(path: str, config: Mapping[str, Any], sweep: Sweep, space: Space) -> None:
+    there = _read(config["method"], config["parameters"])
+    here = _read(sweep.method, _parameters(sweep, space))
     for name in {**there, **here}:
         if there.get(name) != here.get(name):
             raise SpaceError(
@@ -181,8 +186,17 @@ def _check_metric(path: str, there: Mapping[str, Any], sweep: Sweep) -> None:
             )
 
 
-def _unconditional(space: Space) -> Space:
-    return Space(space.parameters, groups=space.groups)
+def _parameters(sweep: Sweep, space: Space) -> Mapping[str, Any]:
+    """Return the parameters of the sweep: the user's own words, else W&B's for the space."""
+    if sweep.parameters is not None:
+        return sweep.parameters
+    parameters = nested(space, partial(encode, grid=sweep.method == "grid"))
+    _read(sweep.method, parameters)  # It refuses names that W&B has not.
+    return parameters
+
+
+def _read(method: str, parameters: Mapping[str, Any]) -> Mapping[str, Distribution]:
+    return WandbDialect().read({"method": method, "parameters": parameters}).parameters
 
 
 def _variables() -> dict[str, str]:

@@ -84,7 +84,7 @@ class Operations:
 
     def Heartbeat(self, variables: Data) -> Data:
         sweep = self._server.sweeps.get(variables["id"].split(":")[1])
-        if sweep is None:
+        if sweep is None or sweep.state == "DELETED":
             raise GraphQLError("the agent's sweep was not found", 404)
         running = [name for name, runs in json.loads(variables["runState"]).items() if runs]
         command = sweep.command(running)

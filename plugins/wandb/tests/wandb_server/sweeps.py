@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy
 import yaml  # type: ignore[import-untyped]
 
 with warnings.catch_warnings():
@@ -84,7 +88,9 @@ class Sweep:
             return {"type": "exit"}
         if running or len(self.runs) == self.most_runs:
             return None
-        proposed = sweeps.next_run(self.config, [run.for_engine() for run in self.runs.values()])
+        with _own_random_state():
+            runs = [run.for_engine() for run in self.runs.values()]
+            proposed = sweeps.next_run(self.config, runs)
         if proposed is None:
             self.state = "FINISHED"
             return {"type": "exit"}
@@ -111,6 +117,19 @@ class Sweep:
             return False
         runs = [run.for_engine() for run in self.runs.values()]
         return name in {run.name for run in sweeps.stop_runs(self.config, runs)}
+
+
+@contextmanager
+def _own_random_state() -> Iterator[None]:
+    """Keep the engine's draws from the state that the tests' process shares."""
+    before = random.getstate(), numpy.random.get_state()  # noqa: NPY002
+    random.seed()
+    numpy.random.seed()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        numpy.random.set_state(before[1])  # noqa: NPY002
 
 
 def plain(value: Any) -> Any:

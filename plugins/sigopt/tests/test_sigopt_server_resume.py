@@ -12,7 +12,7 @@ from sigopt.factory import SigOptFactory
 
 import hpsearch
 from hpsearch import Float, Int, TrialState
-from hpsearch.errors import SpaceError
+from hpsearch.errors import OptionError, SpaceError
 
 SPACE = [
     {"name": "lr", "type": "double", "bounds": {"min": 1e-6, "max": 1e-1}},
@@ -117,6 +117,13 @@ def test_an_experiment_with_other_parameters_is_refused(server, options, changed
             **options,
         )
     assert len(told(server)) == 1
+
+
+def test_an_experiment_of_the_other_kind_is_refused(options):
+    begun = hpsearch.search(loss, SPACE, n_trials=1, **options)
+    other = {**options, "runs": not options["runs"], "experiment_id": begun.native.id}
+    with pytest.raises(OptionError, match=f"give runs={options['runs']}"):
+        hpsearch.search(loss, SPACE, n_trials=3, **other)
 
 
 def test_observations_of_others_do_not_count_in_a_resumed_search(server, options, tmp_path, caplog):

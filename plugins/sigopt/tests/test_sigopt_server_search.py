@@ -72,6 +72,17 @@ def test_parallel_suggestions_are_open_at_a_time(server, options):
         assert by_point[tuple(trial.params.values())]["values"][0]["value"] == trial.objective
 
 
+def test_worker_processes_have_as_many_suggestions_open(server, options):
+    study = hpsearch.search(
+        loss, SIGOPT_SPACE, n_trials=5, executor="process", n_workers=2, **options
+    )
+    (experiment,) = server.experiments
+    assert experiment.definition["parallel_bandwidth"] == 2
+    assert sorted(item["values"][0]["value"] for item in told(experiment)) == sorted(
+        trial.objective for trial in study.trials
+    )
+
+
 def test_a_failed_trial_is_a_failed_observation(server, options):
     def sometimes(trial):
         if trial.number in (1, 2):

@@ -147,6 +147,28 @@ def test_a_server_that_talks_nonsense_is_named(server, options, status, text):
     assert len(str(error)) < 600
 
 
+@pytest.mark.parametrize(
+    ("runs", "path"),
+    [
+        (False, "experiments"),
+        (False, "suggestions"),
+        (True, "aiexperiments"),
+        (True, "training_runs"),
+    ],
+)
+@pytest.mark.parametrize("nothing", [{}, [], None])
+def test_an_answer_without_what_was_asked_for_is_nonsense(
+    monkeypatch, server, options, runs, path, nothing
+):
+    answer = server.service.answer
+
+    def forgetful(method, parts, body):
+        return nothing if (method, parts[-1]) == ("POST", path) else answer(method, parts, body)
+
+    monkeypatch.setattr(server.service, "answer", forgetful)
+    assert "does not answer as SigOpt's API does" in str(refusal(**options, runs=runs))
+
+
 def test_what_the_server_refuses_of_the_experiment_is_passed_on(options):
     error = refusal(**options, metrics=[{"name": "objective", "threshold": 1.0}])
     assert "Thresholds are only supported" in str(error)

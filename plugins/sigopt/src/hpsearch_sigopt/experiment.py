@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import SpaceError
+from hpsearch.errors import OptionError, SpaceError
 from hpsearch_sigopt.connect import client
-from hpsearch_sigopt.server import asking
+from hpsearch_sigopt.server import asking, complete
 
 if TYPE_CHECKING:
     from hpsearch_sigopt.options import SigOptOptions
@@ -140,16 +140,27 @@ def create(connection: Any, options: SigOptOptions, body: dict[str, Any]) -> Any
             raise SpaceError(f"SigOpt refuses the experiment: {error}") from error
     if options.experiment_id is not None:
         with asking(connection, f"for experiment {options.experiment_id}"):
-            native = connection.experiments(options.experiment_id).fetch()
-        check_same(native, body)
+            fetched = connection.experiments(options.experiment_id).fetch()
+            native = complete(fetched, "id", "parameters", "metrics")
+        check_same(native, body, runs=False)
         return native
     mine = connection if options.client_id is None else connection.clients(options.client_id)
     with asking(connection, "for an experiment"):
-        return mine.experiments().create(**body)
+        return complete(mine.experiments().create(**body), "id")
 
 
-def check_same(native: Any, body: Mapping[str, Any]) -> None:
-    """Raise :class:`SpaceError` unless an experiment has the search's parameters and metrics."""
+def check_same(native: Any, body: Mapping[str, Any], *, runs: bool) -> None:
+    """Make sure that an experiment can go on as this search.
+
+    Raises:
+        OptionError: It has runs and the search makes none, or the reverse.
+        SpaceError: Its parameters, conditionals or metrics are others.
+    """
+    if native.to_json().get("runs_only", runs) is not runs:
+        raise OptionError(
+            f"experiment {native.id} on the server has "
+            f"{'observations, not runs' if runs else 'runs'}; give runs={not runs}"
+        )
     for what in ("parameters", "conditionals", "metrics"):
         there = {item.name: _essence(item.to_json()) for item in getattr(native, what) or ()}
         here = {item["name"]: _essence(item) for item in body.get(what, ())}

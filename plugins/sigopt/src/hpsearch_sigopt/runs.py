@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch_sigopt.experiment import Experiment, Observed, check_same
 from hpsearch_sigopt.served import where
-from hpsearch_sigopt.server import asking
+from hpsearch_sigopt.server import asking, complete
 
 if TYPE_CHECKING:
     from hpsearch_sigopt.options import SigOptOptions
@@ -32,7 +32,9 @@ class RunsExperiment(Experiment):
 
     def suggest(self, facts: Mapping[str, Any]) -> Run:
         with asking(self._connection, "for a run"):
-            return Run(self.native.create_run(name=_name(facts), metadata=dict(facts)))
+            made = self.native.create_run(name=_name(facts), metadata=dict(facts))
+            complete(made.run, "id", "assignments")
+            return Run(made)
 
     def observe(
         self,
@@ -117,14 +119,14 @@ def create(connection: Any, options: SigOptOptions, body: dict[str, Any]) -> Any
     factory = import_module("sigopt.factory").SigOptFactory(options.home, connection=connection)
     if options.experiment_id is not None:
         with asking(connection, f"for experiment {options.experiment_id}"):
-            native = factory.get_experiment(options.experiment_id)
-        check_same(native, body)
+            native = complete(factory.get_experiment(options.experiment_id), "id", "parameters")
+        check_same(native, body, runs=True)
         return native
     asked = {name: value for name, value in body.items() if name != "project"}
     if "observation_budget" in asked:
         asked["budget"] = asked.pop("observation_budget")
     with asking(connection, "for an experiment"):
-        return factory.create_experiment(**asked)
+        return complete(factory.create_experiment(**asked), "id")
 
 
 def _name(facts: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import SpaceError
 from hpsearch.trial import Trial, TrialError, TrialState
 from hpsearch_sigopt.experiment import Experiment, Observed
-from hpsearch_sigopt.server import asking, url_of
+from hpsearch_sigopt.server import asking, complete, url_of
 
 if TYPE_CHECKING:
     from hpsearch.study import Study
@@ -36,7 +36,8 @@ class ServedExperiment(Experiment):
 
     def suggest(self, facts: Mapping[str, Any]) -> Any:
         with asking(self._connection, "for a suggestion"):
-            return self._mine.suggestions().create(metadata=dict(facts))
+            made = self._mine.suggestions().create(metadata=dict(facts))
+            return complete(made, "id", "assignments")
 
     def observe(
         self,

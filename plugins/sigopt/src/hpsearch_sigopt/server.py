@@ -38,7 +38,8 @@ def connect(sigopt: Any, options: SigOptOptions) -> Any:
     usual = connection.impl.driver.timeout
     connection.set_timeout(HANDSHAKE_TIMEOUT)
     with asking(connection, "whose the token is"):
-        client = options.client_id or connection.tokens("self").fetch().to_json()["client"]
+        own = connection.tokens("self").fetch().to_json()["client"]
+    client = options.client_id or own
     if options.home is not None and client is not None:
         _check_project(connection, client, options.home)
     connection.set_timeout(usual)
@@ -52,7 +53,7 @@ def asking(connection: Any, what: str) -> Iterator[None]:
     What the client raises does not go along as the cause: it may hold the token.
 
     Args:
-        connection: A ``sigopt.Connection``, to a server or to the optimiser in this process.
+        connection: A ``sigopt.Connection`` to a server.
         what: What it is asked: ``"for a suggestion"``.
 
     Raises:
@@ -81,6 +82,18 @@ def asking(connection: Any, what: str) -> Iterator[None]:
     else:
         return
     raise problem from None
+
+
+def complete(answer: Any, *names: str) -> Any:
+    """Return an object of SigOpt's client, which takes whatever JSON a server sends for it.
+
+    Raises:
+        TypeError: It has not got what is named.
+    """
+    for name in names:
+        if getattr(answer, name) is None:
+            raise TypeError(f"a {type(answer).__name__.lower()} without {name}")
+    return answer
 
 
 def _check_project(connection: Any, client: str, project: str) -> None:

@@ -318,13 +318,12 @@ def test_population_based_training_goes_on_from_better_trials(results, tmp_path)
         storage_path=results,
     )
     assert states(study) == ["complete", "complete"]
-    poor, good = study.trials
+    poor = study.trials[0]
     changes = poor.attrs["changed_params"]
     assert changes[0]["params"] == {"x": 0.0}
     assert poor["x"] == pytest.approx(0.72) or poor["x"] == 1.0  # 0.9 * 1.2, kept in the space
     assert poor.objective > 2.0
     assert sorted(poor.intermediate) == list(range(8))
-    assert "changed_params" not in good.attrs
     level, _ = json.loads(Path(study.best.checkpoint, "state").read_text())
     assert level == study.best.objective
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from hpsearch_ray.options import RayOptions
 
 _QUIET = {
-    # Tune's own loggers say each file they wrote, and each failure that the history shows too.
+    # They name each file that Tune wrote or has not yet, and failures that the history shows too.
     "ray.tune": logging.WARNING,
+    "ray.tune.logger.logger": logging.ERROR,
     "ray.tune.tune": logging.CRITICAL,
     "ray.tune.analysis.experiment_analysis": logging.ERROR,
 }

@@ -41,9 +41,9 @@ def options(request: pytest.FixtureRequest, server: SigOptServer) -> Mapping[str
 def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Every connection that a search opens, so that a test can ask its experiment."""
     from hpsearch_sigopt import backend
+    from hpsearch_sigopt.connect import connect
 
     opened: list[Any] = []
-    connect = backend.connect
 
     def remembered(options: SigOptOptions) -> Any:
         opened.append(connect(options))

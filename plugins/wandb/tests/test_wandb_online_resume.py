@@ -48,13 +48,14 @@ def test_trials_of_another_backend_are_handed_to_the_sweep(server, tmp_path):
         return trial["x"]
 
     hpsearch.search(objective, SPACE, backend="random", n_trials=2, **journal)
-    study = online(objective, n_trials=3, **journal)
-    first, second, third = server.sweep.runs.values()
+    online(objective, n_trials=3, **journal)
+    study = online(objective, n_trials=4, **journal)
+    first, second, third, fourth = server.sweep.runs.values()
     assert first.params == dict(study.trials[0].params)
     assert first.summary["objective"] == study.trials[0].objective
     assert [row["objective/report"] for row in first.history] == [0.5]
     assert [run.state for run in (first, second, third)] == ["finished", "failed", "finished"]
-    assert third.name == study.trials[2].id
+    assert [third.name, fourth.name] == [trial.id for trial in study.trials[2:]]
 
 
 def test_ctrl_c_ends_the_search_in_order_and_resume_runs_the_trial_again(server, tmp_path):

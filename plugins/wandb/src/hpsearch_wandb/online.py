@@ -58,6 +58,13 @@ class OnlineSweep:
             self._sweep = self._find_or_create()
             self._closing = opening.pop_all()
         self.sweep_id = self._sweep.id
+        self._missing = self._sweep.missing(study)
+        if self._missing:
+            logger.warning(
+                "the W&B sweep %s gets a run for each of %d earlier trials",
+                self._sweep.path,
+                len(self._missing),
+            )
 
     def suggest(self, trial: Trial) -> Mapping[str, Any] | Exhausted:
         """Return what the server proposes next; its run is then open."""
@@ -89,17 +96,16 @@ class OnlineSweep:
         self._study.history.annotate(trial, server.FACT, fact)
 
     def finish(self, trial: Trial) -> None:
-        """Finish the trial's run; hand in the run of an earlier trial that the sweep has not."""
-        if trial.native is not None:
-            run = trial.native
-        elif self._sweep.has(trial):
-            return
-        else:
+        """Finish the trial's run; make one of an earlier trial that the sweep has not."""
+        run = trial.native
+        if run is None:
+            if trial.number not in self._missing:
+                return
             run = self._own_run(trial)
             for step, values in sorted(trial.intermediate.items()):
                 runs.report(run, self._config.report_name, step, values[0])
-        self._run = None
         runs.finish(run, trial, self._config.metric)
+        self._run = None
 
     def close(self) -> None:
         """End the agent, and a run that nobody told the end of; leave W&B as it was."""

@@ -52,8 +52,16 @@ class ServerSweep:
         """What is kept with each trial that has a run in the sweep."""
         return {"entity": self.entity, "project": self.project, "sweep": self.id}
 
-    def has(self, trial: Trial) -> bool:
-        """Whether an earlier trial has a run in the sweep."""
+    def missing(self, study: Study) -> set[int]:
+        """Return the numbers of the earlier trials of which the sweep has no run.
+
+        Those that had ended when a trial of the sweep began were handed to it then.
+        """
+        here = [trial for trial in study.trials if self._has(trial)]
+        latest = max((trial.started for trial in here), default=0.0)
+        return {t.number for t in study.trials if not self._has(t) and (t.ended or 0.0) > latest}
+
+    def _has(self, trial: Trial) -> bool:
         noted = trial.attrs.get(FACT, {})
         return all(noted.get(name) == value for name, value in self.fact.items())
 
@@ -147,7 +155,8 @@ def find(api: wandb.Api, path: str, sweep: Sweep, space: Space) -> ServerSweep:
     Raises:
         BackendError: There is none, or it has ended.
         SpaceError: It searches another space than the study.
-        OptionError: It optimises another metric, or in another direction.
+        OptionError: It optimises another metric, or in another direction; or one of the two stops
+            runs early and the other does not.
     """
     import wandb
 
@@ -162,6 +171,12 @@ def find(api: wandb.Api, path: str, sweep: Sweep, space: Space) -> ServerSweep:
     config = found.config
     _check_space(path, config, sweep, space)
     _check_metric(path, config.get("metric") or {}, sweep)
+    rule = config.get("early_terminate")
+    if bool(rule) != bool(sweep.early_terminate):
+        raise OptionError(
+            f"the W&B sweep {path!r} has early_terminate {rule!r}, and the search "
+            f"{sweep.early_terminate!r}"
+        )
     return ServerSweep(*found.path)
 
 

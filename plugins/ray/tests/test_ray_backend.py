@@ -190,6 +190,21 @@ def test_nan_fails_a_trial_and_leaves_rays_best_result_alone(results):
     assert study.native.get_best_result().metrics["objective"] == study.best.objective
 
 
+def test_a_worker_that_does_not_get_free_is_replaced(results):
+    def objective(trial):
+        if trial.number == 0:
+            os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = "1"
+            try:
+                steps_of(trial)
+            except hpsearch.TrialPruned:
+                time.sleep(20)
+        return trial["x"]
+
+    study = search(objective, n_trials=3, stop={"step": 1}, storage_path=results)
+    assert states(study) == ["complete", "failed", "complete"]
+    assert "Ray gave the trial up" in study.trials[1].error.message
+
+
 def test_ray_starts_a_failed_trial_again_from_its_checkpoint(results, tmp_path):
     def objective(trial):
         done = int(Path(trial.resume_from, "step").read_text()) + 1 if trial.resume_from else 0

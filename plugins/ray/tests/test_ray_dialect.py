@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from typing import Any
 
 import hypothesis.strategies as st
 import pytest
@@ -37,7 +38,7 @@ DIALECT = RayDialect()
         (0.01, Categorical([0.01])),
     ],
 )
-def test_a_domain_is_read_with_its_bounds_scale_and_type(domain: object, portable: object) -> None:
+def test_a_domain_is_read_with_its_bounds_scale_and_type(domain: Any, portable: Any) -> None:
     space = DIALECT.read({"other": tune.uniform(0, 1), "x": domain})
     assert space.parameters["x"] == portable
 
@@ -52,7 +53,7 @@ def test_a_domain_is_read_with_its_bounds_scale_and_type(domain: object, portabl
     ],
 )
 def test_what_only_ray_can_draw_runs_on_ray_and_is_refused_elsewhere(
-    domain: object, type_: str, support: object
+    domain: Any, type_: str, support: Any
 ) -> None:
     native = DIALECT.read({"x": domain}).parameters["x"]
     assert isinstance(native, Native)
@@ -89,7 +90,7 @@ def test_nested_dicts_are_groups_of_parameters() -> None:
         ({"n": tune.randint(5, 5)}, "'n'.*low 5 is above high 4"),
     ],
 )
-def test_what_cannot_be_carried_over_is_named(native: dict, named: str) -> None:
+def test_what_cannot_be_carried_over_is_named(native: dict[Any, Any], named: str) -> None:
     with pytest.raises(SpaceError, match=named):
         DIALECT.read({"x": tune.uniform(0, 1), **native})
 
@@ -103,7 +104,7 @@ def test_other_objects_are_not_taken_for_rays(other: object) -> None:
 
 
 @pytest.mark.parametrize("native", [{"x": tune.uniform(0, 1)}, {"m": {"x": tune.grid_search([1])}}])
-def test_a_dict_with_a_domain_in_it_is_rays(native: dict) -> None:
+def test_a_dict_with_a_domain_in_it_is_rays(native: dict[str, Any]) -> None:
     assert DIALECT.recognises(native)
     assert dialects.recognise(native).name == "ray"
 
@@ -138,7 +139,7 @@ SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-99, 99), FLOATS, st.t
 
 
 @st.composite
-def distributions(draw: st.DrawFn) -> object:
+def distributions(draw: st.DrawFn) -> Any:
     kind = draw(st.sampled_from(["float", "log", "step", "int", "intlog", "intstep", "choice"]))
     low, width = draw(st.integers(-50, 50)), draw(st.integers(1, 50))
     match kind:
@@ -177,7 +178,7 @@ def test_a_space_that_is_written_reads_back_as_itself(space: Space) -> None:
 
 
 @given(distributions(), st.integers(0, 2**32 - 1))
-def test_what_ray_draws_is_a_value_of_the_parameter(distribution: object, seed: int) -> None:
+def test_what_ray_draws_is_a_value_of_the_parameter(distribution: Any, seed: int) -> None:
     drawn = domain_of("x", distribution).sample(random_state=seed)
     value = value_of(distribution, drawn)
     assert distribution.validate(value) == value
@@ -186,7 +187,7 @@ def test_what_ray_draws_is_a_value_of_the_parameter(distribution: object, seed: 
 
 @given(distributions(), st.floats(-1e9, 1e9))
 def test_a_number_that_a_scheduler_made_up_becomes_the_nearest_value(
-    distribution: object, number: float
+    distribution: Any, number: float
 ) -> None:
     if isinstance(distribution, Categorical):
         return

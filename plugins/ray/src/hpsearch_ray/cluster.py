@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -44,11 +45,7 @@ def connected(options: RayOptions) -> Iterator[None]:
             )
         yield
         return
-    if options.address is not None and options.address.startswith("ray://"):
-        raise OptionError(
-            f"address is {options.address!r}, a Ray client's, which Tune's callbacks do not cross; "
-            "run the script on the cluster, with address='auto' (ray job submit does that)"
-        )
+    _check_reachable(options.address)
     shown = options.verbose > 0
     try:
         ray.init(
@@ -64,6 +61,23 @@ def connected(options: RayOptions) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str | None) -> None:
+    """Raise soon, and in a sentence, where Ray would try for minutes."""
+    if address in (None, "auto", "local"):
+        return
+    host, _, port = str(address).rpartition(":")
+    if not host or not port.isdigit() or "/" in host:
+        client = ", and not a Ray client's" if str(address).startswith("ray://") else ""
+        raise OptionError(
+            f"address is {address!r}, expected 'auto' or 'host:port'{client}: run the script on "
+            "the cluster, as ray job submit does"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise BackendError(f"Ray cannot be reached at {address!r}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -121,6 +121,12 @@ class Driver:
             self._outcomes[name] = Outcome.failed(error)
         self._tell(name)
 
+    def settle(self) -> None:
+        """Tell the history of trials that Tune gave up without a word: their worker was stuck."""
+        for tune_trial in list(self.live.values()):
+            if tune_trial.status == "ERROR":
+                self.failed(tune_trial)
+
     def end(self) -> None:
         """Tell the history that Tune's time was over for the trials that still ran."""
         for name in list(self._trials):
@@ -166,7 +172,8 @@ def _error_of(tune_trial: TuneTrial) -> Exception:
     """Return the exception that ended a trial in Ray: what the worker raised, or Ray's own."""
     path = tune_trial.pickled_error_file
     if path is None:
-        return HpsearchError("Ray says no more than that the trial failed")
+        text = Path(tune_trial.error_file).read_text(encoding="utf-8")
+        return HpsearchError(f"Ray gave the trial up: {text.strip().splitlines()[-1]}")
     error: Exception = pickle.loads(Path(path).read_bytes())  # noqa: S301 - this process wrote it
     cause = getattr(error, "cause", None)
     return cause if isinstance(cause, Exception) else error

@@ -53,6 +53,11 @@ class Trials(Callback):
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
 
+    def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        """Look for trials that ended with no other hook called."""
+        with self._driver.guarded():
+            self._driver.settle()
+
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:

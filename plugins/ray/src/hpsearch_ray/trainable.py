@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from hpsearch.evaluate import Outcome
     from hpsearch.space import Space
 
-CLEANUP_SECONDS = 60
-"""How long a trial that was stopped may take to clean up before its worker is given up."""
+CLEANUP_SECONDS = 3600
+"""How long a worker waits for a trial that was stopped to clean up, before it is given up."""
 
 
 class TrialFailed(Exception):  # noqa: N818 - it says how a trial ended, and is caught

@@ -7,8 +7,10 @@ import secrets
 import string
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hpsearch.errors import OptionError
 from hpsearch.trial import TrialState
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class OfflineRuns:
     """
 
     def __init__(self, study: Study, sweep: Sweep, options: WandbOptions, mode: Mode) -> None:
+        _check_folder(options)
         self.sweep_id = options.sweep_id or _earlier(study) or new_id()
         self._study = study
         self._sweep = sweep
@@ -107,6 +110,16 @@ def _everywhere(mode: Mode) -> Iterator[None]:
         yield
     finally:
         settings.mode = before
+
+
+def _check_folder(options: WandbOptions) -> None:
+    """Make the folder: W&B goes to a temporary one if it cannot write, and says so in its log."""
+    folder = options.dir or os.environ.get("WANDB_DIR")
+    try:
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OptionError(f"W&B cannot write into the folder {str(folder)!r}: {error}") from error
 
 
 def new_id() -> str:

@@ -18,8 +18,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hpsearch")
 
+_ETA = 3
+"""W&B's default for the share of runs that go on: one of so many."""
+
 _HYPERBAND = ("type", "min_iter", "max_iter", "s", "eta", "strict")
 _METRIC = ("name", "goal", "target", "impute", "impute_while_running")
+_IMPUTE = ("latest", "best", "worst")
+_WORDS = {
+    "goal": ("minimize", "maximize"),
+    "impute": _IMPUTE,
+    "impute_while_running": (*_IMPUTE, "false"),
+}
+"""What the metric's sections can say, where that is a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +142,12 @@ def _metric(given: object) -> dict[str, Any]:
     for key, kind in (("name", str), ("target", int | float)):
         if key in given and not isinstance(given[key], kind):
             raise SpaceError(f"the {key} of the sweep's metric is {given[key]!r}")
+    for key, words in _WORDS.items():
+        if key in given and given[key] not in words:
+            raise SpaceError(
+                f"the {key} of the sweep's metric is {given[key]!r}, expected one of "
+                f"{listed(words)}.{nearest(str(given[key]), words)}"
+            )
     return dict(given)
 
 
@@ -171,3 +187,16 @@ def _check_hyperband(rule: object) -> None:
             )
     if not ("min_iter" in rule or {"max_iter", "s"} <= rule.keys()):
         raise SpaceError("early_terminate needs 'min_iter', or 'max_iter' and 's'")
+    for key in ("min_iter", "max_iter", "s"):
+        if key in rule and (type(rule[key]) is not int or rule[key] < 1):
+            raise SpaceError(
+                f"early_terminate's {key!r} is {rule[key]!r}, expected a whole number of at least 1"
+            )
+    eta = rule.get("eta", _ETA)
+    if isinstance(eta, bool) or not isinstance(eta, int | float) or eta <= 1:
+        raise SpaceError(f"early_terminate's 'eta' is {eta!r}, expected a number above 1")
+    if rule.get("max_iter", eta) < eta:
+        raise SpaceError(
+            f"early_terminate's 'max_iter' is {rule['max_iter']!r} and its 'eta' {eta!r}: it would "
+            "look at no report; raise max_iter"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -19,7 +20,7 @@ from transformers import (
 from hpsearch.transformers import disable, enable, hyperparameter_search
 from hpsearch.transformers.pristine import quick_collections
 
-SEEN = []
+SEEN: list[dict[str, Any]] = []
 CONFIG = BertConfig(
     vocab_size=16,
     hidden_size=8,

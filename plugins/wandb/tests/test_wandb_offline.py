@@ -129,12 +129,29 @@ def test_an_objective_written_for_the_agent_logs_into_the_same_run(runs):
     assert [run.summary["objective"] for run in runs()] == [t.objective for t in study.trials]
     assert [run.history[0]["loss"] for run in runs()] == [t["x"] for t in study.trials]
     assert wandb.setup().settings.mode == "online"
+    assert not {"WANDB_MODE", "WANDB_RUN_GROUP"} & os.environ.keys()
 
 
 def test_a_trial_of_another_process_has_its_run_here(runs):
     study = search(executor=OtherProcess(), n_trials=3)
     assert [run.summary["objective"] for run in runs()] == [t.objective for t in study.trials]
     assert [len(run.history) for run in runs()] == [3, 3, 3]
+
+
+def opens_a_run(trial):
+    import wandb
+
+    with wandb.init() as run:
+        run.log({"mine": 1})
+    return 0.0
+
+
+def test_what_a_worker_process_opens_itself_is_offline_and_in_the_sweeps_group(runs):
+    study = search(opens_a_run, executor="process", n_trials=1)
+    theirs, ours = runs()
+    assert ours.summary["objective"] == 0.0
+    assert theirs.history[0]["mine"] == 1
+    assert theirs.record.run_group == ours.record.run_group == study.native
 
 
 def test_a_run_of_the_users_own_stays_open_and_apart(runs):
@@ -360,33 +377,3 @@ def test_a_key_is_in_no_message_report_or_journal(tmp_path, caplog):
     assert not [path for path in files if secret.encode() in path.read_bytes()]
     assert secret not in caplog.text
     assert secret not in repr(study.options) + study.to_json() + study.table()
-
-
-@pytest.mark.parametrize(
-    ("environment", "mode"),
-    [
-        ({}, "offline"),
-        ({"WANDB_MODE": "disabled"}, "disabled"),
-        ({"WANDB_MODE": "dryrun"}, "offline"),
-        ({"WANDB_API_KEY": "k" * 40}, "online"),
-        ({"WANDB_API_KEY": "k" * 40, "WANDB_MODE": "offline"}, "offline"),
-    ],
-)
-def test_the_environment_says_where_runs_go(monkeypatch, environment, mode):
-    from hpsearch_wandb.options import WandbOptions, mode_of
-
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    assert mode_of(WandbOptions()) == mode
-    assert mode_of(WandbOptions(mode="disabled")) == "disabled"
-
-
-def test_a_key_that_wandb_login_left_is_found(monkeypatch, tmp_path):
-    from hpsearch_wandb.options import WandbOptions, mode_of
-
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine wandb.example.org:8080 login user password " + "k" * 40 + "\n")
-    netrc.chmod(0o600)
-    monkeypatch.setenv("NETRC", str(netrc))
-    assert mode_of(WandbOptions()) == "offline"
-    assert mode_of(WandbOptions(base_url="http://wandb.example.org:8080")) == "online"

@@ -54,9 +54,10 @@ class OfflineRuns:
         self._sweep = sweep
         self._options = options
         self._mode = mode
+        self._group = options.group or self.sweep_id
         self._open: dict[int, wandb.Run] = {}
         self._closing = ExitStack()
-        self._closing.enter_context(_everywhere(mode))
+        self._closing.enter_context(_everywhere(mode, self._group))
         # W&B says some twenty lines of each offline run, unless the user wants them.
         self._quiet: dict[str, Any] = {} if "WANDB_SILENT" in os.environ else {"silent": True}
 
@@ -69,7 +70,7 @@ class OfflineRuns:
             mode=self._mode,
             project=self._sweep.project,
             entity=self._sweep.entity,
-            group=options.group or self.sweep_id,
+            group=self._group,
             name=f"run-{trial.id}",
             tags=list(options.tags),
             dir=None if options.dir is None else os.fspath(options.dir),
@@ -100,16 +101,25 @@ class OfflineRuns:
 
 
 @contextmanager
-def _everywhere(mode: Mode) -> Iterator[None]:
-    """Have a ``wandb.init()`` of the objective's own in the same mode."""
+def _everywhere(mode: Mode, group: str) -> Iterator[None]:
+    """Have what an objective opens itself in the same mode, in worker processes in the same group.
+
+    Here W&B has read its environment already, so its settings say it; there the environment does.
+    """
     import wandb
 
     settings = wandb.setup().settings
-    before, settings.mode = settings.mode, mode
+    mode_before, settings.mode = settings.mode, mode
+    given = {"WANDB_MODE": mode, "WANDB_RUN_GROUP": group}
+    before = {name: os.environ[name] for name in given if name in os.environ}
+    os.environ.update(given)
     try:
         yield
     finally:
-        settings.mode = before
+        for name in given:
+            os.environ.pop(name, None)
+        os.environ.update(before)
+        settings.mode = mode_before
 
 
 def _check_folder(options: WandbOptions) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import hpsearch
 from hpsearch import Categorical, Float, Int, SearchFailedError, when
+from hpsearch.errors import BackendError
 
 pytestmark = [
     # wandb leaves the file with a run's parameters to the garbage collector.
@@ -70,6 +71,16 @@ def test_what_the_agent_adds_is_no_parameter(server):
     study = online(objective, n_trials=2)
     assert all(trial.params.keys() == SPACE.keys() for trial in study.trials)
     assert {"assignments", "metric"} <= list(server.sweep.runs.values())[1].params.keys()
+
+
+def test_a_proposal_outside_of_the_space_ends_the_search_and_its_run(server):
+    def objective(trial):
+        server.sweep.beside = {"lr": {"value": 5.0}}
+        return trial["lr"]
+
+    with pytest.raises(BackendError, match="not in the space: parameter 'lr': 5.0"):
+        online(objective, n_trials=2)
+    assert [run.state for run in server.sweep.runs.values()] == ["finished", "failed"]
 
 
 def test_a_trial_runs_in_the_thread_of_the_search(server):

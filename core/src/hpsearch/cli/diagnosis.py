@@ -29,10 +29,10 @@ COMPANIONS = ("accelerate", "numpy", "pandas", "plotly", "pluggy", "torch", "tra
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about one backend or dialect.
+    """What was found out about one backend, dialect or executor.
 
     Attributes:
-        kind: ``backend`` or ``dialect``.
+        kind: ``backend``, ``dialect`` or ``executor``.
         name: What it is called.
         distribution: The distribution that brings it.
         version: That distribution's version.
@@ -80,6 +80,19 @@ def examine_dialects() -> Iterator[Finding]:
         yield Finding("dialect", entry.name, owner, owned, problem, None, {}, None)
 
 
+def examine_executors() -> Iterator[Finding]:
+    """Import every installed executor, and say what is wrong with those that fail."""
+    for plugin in registry.installed("executor"):
+        problem = None
+        try:
+            with _quiet():
+                plugin.imported()
+        except HpsearchError as error:
+            problem = str(error)
+        name, owner = plugin.name, plugin.distribution
+        yield Finding("executor", name, owner, plugin.version, problem, None, {}, None)
+
+
 def print_backends(*, as_json: bool) -> None:
     """Print what each backend can do, as a table or as a JSON list."""
     findings = examine_backends()
@@ -105,7 +118,7 @@ def print_backends(*, as_json: bool) -> None:
 
 def print_diagnosis(*, as_json: bool) -> bool:
     """Print versions and findings; return whether everything works."""
-    findings = [*examine_backends(), *examine_dialects()]
+    findings = [*examine_backends(), *examine_dialects(), *examine_executors()]
     well = all(finding.problem is None for finding in findings)
     versions = {
         "python": platform.python_version(),

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import count
 from multiprocessing import connection
@@ -18,7 +19,7 @@ from hpsearch.errors import ArgumentError, HpsearchError
 from hpsearch.evaluate import Evaluate, Outcome
 from hpsearch.executors import Executor
 from hpsearch.travel import pack
-from hpsearch.trial import Trial, TrialError
+from hpsearch.trial import Trial, TrialError, TrialState
 from hpsearch.workers import devices
 from hpsearch.workers.options import ProcessOptions
 
@@ -176,7 +177,11 @@ class ProcessExecutor(Executor):
         if worker in self._workers:
             self._workers.remove(worker)
         if worker.trial is not None:
-            self._ended.append((worker.done(), Outcome.failed(error)))
+            # It was raised nowhere: what its worker wrote last is told in place of a traceback.
+            written = "\n".join(getattr(error, "__notes__", ()))
+            told = replace(TrialError.of(error), traceback=written)
+            outcome = Outcome(TrialState.FAILED, error=told, exception=error)
+            self._ended.append((worker.done(), outcome))
         elif not self._is_proven:
             raise error
 

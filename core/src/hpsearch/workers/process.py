@@ -67,7 +67,7 @@ class Worker:
             [
                 sys.executable,
                 *(f"-W{option}" for option in sys.warnoptions),
-                *("-c", _PROGRAM, json.dumps(sys.path), json.dumps(told)),
+                *("-c", _PROGRAM, json.dumps([*map(str, sys.path)]), json.dumps(told)),
                 *sys.argv,
             ],
             stdin=subprocess.DEVNULL,
@@ -160,7 +160,7 @@ class Worker:
 
     def overdue(self, seconds: float) -> TrialTimeoutError:
         """End a worker whose trial takes too long, and return an error that says where it was."""
-        os.kill(self._process.pid, SHOW_STACKS)
+        self._process.send_signal(SHOW_STACKS)
         time.sleep(_TIME_TO_SHOW)
         self.kill()
         error = TrialTimeoutError(

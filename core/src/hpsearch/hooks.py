@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import itemgetter
 from typing import Any
 
 import pluggy
@@ -46,7 +47,7 @@ class Member:
 class _Implementation:
     member: Member
     function: Callable[..., Any]
-    argnames: tuple[str, ...]
+    taken: Callable[[dict[str, Any]], tuple[Any, ...]]
 
 
 class _Manager(pluggy.PluginManager):
@@ -147,7 +148,7 @@ class Hooks:
         if walk is None:
             by_plugin = {id(m.plugin): m for m in self._members}
             found = [
-                _Implementation(by_plugin[id(impl.plugin)], impl.function, tuple(impl.argnames))
+                _Implementation(by_plugin[id(impl.plugin)], impl.function, _taker(impl.argnames))
                 for impl in getattr(self._manager.hook, hook).get_hookimpls()
             ]
             order = {id(member): index for index, member in enumerate(self._members)}
@@ -161,7 +162,7 @@ class Hooks:
         if member.silenced:
             return None
         try:
-            return implementation.function(*[arguments[name] for name in implementation.argnames])
+            return implementation.function(*implementation.taken(arguments))
         except HpsearchError as error:
             # Said on purpose, in a sentence for the user; only an observer's is not passed on.
             if member.role is not Role.OBSERVER:
@@ -184,6 +185,13 @@ class Hooks:
             error,
             exc_info=error,
         )
+
+
+def _taker(names: Sequence[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """Return what takes an implementation's arguments, in its order, out of all that there are."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda arguments: tuple(arguments[name] for name in names)
 
 
 def _check_implementation(label: str, implementation: pluggy.HookImpl) -> None:

@@ -108,6 +108,7 @@ def train_population(trainer, results, **options):
         n_trials=2,
         enqueue=[FROZEN, GOOD],
         scheduler=PopulationBasedTraining(
+            time_attr="training_iteration",
             perturbation_interval=2,
             hyperparam_mutations={"learning_rate": tune.uniform(0.02, 0.1)},
             quantile_fraction=0.5,
@@ -123,7 +124,7 @@ def test_a_population_trains(trainer, rates, results, tmp_path):
     """One member cannot learn: it takes over what the other one has learnt, again and again."""
     watcher = Watcher()
     best = train_population(trainer, results, plugins=[watcher])
-    frozen, good = best.study.trials
+    frozen, _ = best.study.trials
     assert [str(trial.state) for trial in best.study.trials] == ["complete", "complete"]
 
     # Exploited: its loss stood still, and then went on from the other one's.
@@ -151,6 +152,6 @@ def test_a_population_trains(trainer, rates, results, tmp_path):
 
 def test_only_the_best_member_keeps_its_checkpoint(trainer, results, tmp_path):
     best = train_population(trainer, results, keep_checkpoints=1)
-    assert [path for path in tmp_path.glob("out/*/*")] == [Path(best.checkpoint)]
+    assert list(tmp_path.glob("out/*/*")) == [Path(best.checkpoint)]
     load_best_model(trainer, best)
     assert trainer.evaluate()["eval_loss"] == best.objective

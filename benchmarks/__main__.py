@@ -1,7 +1,7 @@
 """Run the benchmarks that are named, or all, and print one Markdown table.
 
-Usage: python -m benchmarks [imports] [loop] [scale] [sigopt_loop] [trainer] [wandb_loop]
-                            [workers]
+Usage: python -m benchmarks [imports] [loop] [ray_trainer] [scale] [sigopt_loop] [trainer]
+                            [wandb_loop] [workers]
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ import sys
 
 from benchmarks.measure import HEADER
 
-NAMES = ("imports", "loop", "scale", "sigopt_loop", "trainer", "wandb_loop", "workers")
+NAMES = (
+    "imports",
+    "loop",
+    "ray_trainer",
+    "scale",
+    "sigopt_loop",
+    "trainer",
+    "wandb_loop",
+    "workers",
+)
 
 
 def main(names: list[str]) -> int:

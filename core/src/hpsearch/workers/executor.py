@@ -95,7 +95,7 @@ class ProcessExecutor(Executor):
         for worker in sorted(idle, key=lambda worker: not worker.is_ready):
             try:
                 worker.run(trial)
-            except OSError:  # it died while it had nothing to do, which is no trial's failure
+            except OSError:  # it is dead
                 self._remove(worker)
             else:
                 break
@@ -149,6 +149,8 @@ class ProcessExecutor(Executor):
             if "ready" in message:
                 worker.is_ready = self._is_proven = True
                 self._set_clock(worker)
+            elif "began" in message:
+                worker.has_begun = True
             elif "refused" in message:
                 self._refused(worker, TrialError.from_dict(message["refused"]))
             elif "outcome" in message:
@@ -176,7 +178,9 @@ class ProcessExecutor(Executor):
         """Fail the trial of a worker that is gone; or the search, if no worker ever was ready."""
         if worker in self._workers:
             self._workers.remove(worker)
-        if worker.trial is not None:
+        if worker.trial is not None and worker.is_ready and not worker.has_begun:
+            self.submit(worker.done())  # it died while it had nothing to do: no trial's failure
+        elif worker.trial is not None:
             # It was raised nowhere: what its worker wrote last is told in place of a traceback.
             written = "\n".join(getattr(error, "__notes__", ()))
             told = replace(TrialError.of(error), traceback=written)

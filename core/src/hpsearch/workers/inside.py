@@ -125,7 +125,9 @@ def _work(line: Line, settings: dict[str, Any]) -> None:
         raise
     line.send({"ready": leased and os.environ[devices.VISIBLE]})
     while True:
-        outcome = evaluate(line.receive(), MessageChannel(line.ask)).to_dict()
+        payload = line.receive()
+        line.send({"began": payload["number"]})
+        outcome = evaluate(payload, MessageChannel(line.ask)).to_dict()
         sys.stdout.flush()
         sys.stderr.flush()
         line.send({"outcome": outcome})

@@ -47,6 +47,7 @@ class Worker:
     Attributes:
         trial: The trial that it runs, None while it is idle.
         is_ready: Whether it has unpacked the evaluation.
+        has_begun: Whether it has taken up its trial.
         deadline: When the trial's time is over, on the monotonic clock; None for never.
     """
 
@@ -59,6 +60,7 @@ class Worker:
     ) -> None:
         self.trial: Trial | None = None
         self.is_ready = False
+        self.has_begun = False
         self.deadline: float | None = None
         self._idle_mark = f"worker {number}"
         self.line, far = Pipe()
@@ -90,6 +92,7 @@ class Worker:
         self._output.turn_to(f"trial {trial.number}")
         self.send(payload_of(trial))
         self.trial = trial
+        self.has_begun = False
 
     def done(self) -> Trial:
         """Take note that its trial has ended, and return that trial."""

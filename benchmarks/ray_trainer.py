@@ -28,7 +28,9 @@ def rows() -> Iterator[Row]:
     logging.getLogger("hpsearch").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ray.init(num_cpus=CPUS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init(
+            num_cpus=CPUS, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+        )
         try:
             theirs, ours = Theirs(folder), Ours(folder)
             their_seconds = seconds(theirs.search)

@@ -235,7 +235,7 @@ def test_a_factory_travels(make_trainer, search):
     assert trainer.evaluate()["eval_loss"] == best.objective
 
 
-class Clipped(torch.utils.data.Dataset):
+class Clipped(torch.utils.data.Dataset[dict[str, object]]):
     """Clips each example in place, as a transform writes into what it was given.
 
     It has 100 MB to carry, and notes each time that they arrive somewhere.
@@ -306,6 +306,8 @@ def test_two_trials_at_a_time_of_one_name_do_not_share_a_folder(make_trainer, se
 
 # What ends a search.
 
+LOCK = threading.Lock()
+
 
 @pytest.mark.parametrize(
     ("spoil", "named"),
@@ -322,9 +324,6 @@ def test_what_cannot_travel_is_named_before_the_first_trial(make_trainer, search
     with pytest.raises(ArgumentError, match=f"cannot go there: {named} .*lock"):
         search(trainer)
     assert Trainer not in copyreg.dispatch_table
-
-
-LOCK = threading.Lock()
 
 
 def holding(held):

@@ -14,11 +14,11 @@ from hpsearch.checks import check_capabilities, check_counts, check_kinds, read_
 from hpsearch.dialects import read_source
 from hpsearch.errors import ArgumentError, BackendError, listed
 from hpsearch.evaluate import Evaluate, Objective
-from hpsearch.executors import Executor, Place
+from hpsearch.executors import AnyExecutor, LoopExecutor, Place
 from hpsearch.failures import FailurePolicy
 from hpsearch.history import History
 from hpsearch.hooks import Hooks, Role
-from hpsearch.loop import AskTellLoop
+from hpsearch.loop import AskTellLoop, HandedOver
 from hpsearch.seeds import fresh_seed
 from hpsearch.study import Study
 
@@ -38,7 +38,7 @@ def search(
     n_trials: int | None = 20,
     timeout: float | None = None,
     seed: int | None = None,
-    executor: str | Executor = "inline",
+    executor: str | AnyExecutor = "inline",
     n_workers: int | None = None,
     pruner: Any = None,
     storage: Any = None,
@@ -67,10 +67,10 @@ def search(
         n_trials: The total number of trials, resumed ones included; None for no limit.
         timeout: Seconds after which no further trial starts; a running one goes on to its end.
         seed: Makes the search repeatable where the backend can. None draws one and records it.
-        executor: Where trials run: ``"inline"`` (here), ``"process"`` (worker processes), another
-            installed executor, or an executor object.
-        n_workers: How many trials run at a time; None for one, or for as many as an engine that
-            runs the trials itself finds room for.
+        executor: Where trials run: ``"inline"`` (here), ``"process"`` (worker processes),
+            ``"ray"`` (a Ray cluster), another installed executor, or an executor object.
+        n_workers: How many trials run at a time; None for one, or for as many as Ray finds room
+            for.
         pruner: ``"median"``, ``"asha"``, or a pruner object; a backend's own kind of pruner is
             handed to it. None leaves pruning to the backend.
         storage: The path of a journal (SQLite); a backend's own kind of storage, such as an object
@@ -136,10 +136,12 @@ def search(
     )
     check_capabilities(plugin, study, retries, executor)
     runner = place.make(None if capabilities.owns_loop else n_workers, executor_options)
-    if capabilities.max_parallel is not None and runner.n_workers > capabilities.max_parallel:
+    most = capabilities.max_parallel
+    if most is not None and (runner.n_workers is None or runner.n_workers > most):
+        workers = "" if runner.n_workers is None else f"{runner.n_workers} "
         logger.warning(
-            "%s suggests for %d trial(s) at a time, so no more of the %d workers are used",
-            *(plugin, capabilities.max_parallel, runner.n_workers),
+            "%s suggests for %d trial(s) at a time, so no more of the %sworkers are used",
+            *(plugin, most, workers),
         )
     hooks = Hooks()
     study._history = History(study, hooks, FailurePolicy(catch, max_failures), str(plugin), retries)
@@ -159,7 +161,11 @@ def search(
     for observer in plugins:
         hooks.register(observer, Role.OBSERVER, f"observer {type(observer).__name__}")
     _register_progress(hooks, progress)
-    hooks.register(AskTellLoop(runner, capabilities.max_parallel), Role.CORE, "the core's loop")
+    hooks.register(
+        HandedOver(runner) if isinstance(runner, LoopExecutor) else AskTellLoop(runner, most),
+        Role.CORE,
+        "the core's loop",
+    )
     evaluate = Evaluate(objective, source.function, len(study.directions))
     session.run(study, hooks, plugin, evaluate, list(enqueue))
     return study

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from hpsearch import registry
 from hpsearch.backend import NoOptions
@@ -24,6 +24,7 @@ from hpsearch.evaluate import Evaluate, Outcome
 
 if TYPE_CHECKING:
     from hpsearch.history import History
+    from hpsearch.study import Study
     from hpsearch.trial import Trial
 
 
@@ -46,6 +47,27 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Release everything; called once, whatever happened."""
+
+
+@runtime_checkable
+class LoopExecutor(Protocol):
+    """Runs a whole search of an ask/tell backend, where something else keeps the workers busy.
+
+    ``n_workers`` is how many trials may run at a time, None for as many as there is room for.
+    """
+
+    n_workers: int | None
+
+    def run(self, study: Study, evaluate: Evaluate) -> None:
+        """Run trials until none may start and all have ended; called once.
+
+        While ``study.history.may_start()``, each comes from ``study.history.ask()``, with never
+        more open than ``study.capabilities.max_parallel``. Their channels are served through the
+        history, and it is told each outcome once.
+        """
+
+
+AnyExecutor: TypeAlias = Executor | LoopExecutor
 
 
 class InlineExecutor(Executor):
@@ -91,7 +113,7 @@ class Place:
 
     label: str
     cls: Any
-    given: Executor | None = None
+    given: AnyExecutor | None = None
 
     @classmethod
     def of(cls, executor: Any) -> Place:
@@ -104,7 +126,8 @@ class Place:
         if isinstance(executor, str):
             plugin = registry.find_executor(executor)
             return cls(str(plugin), plugin.imported())
-        if not hasattr(executor, "submit") or not hasattr(executor, "n_workers"):
+        runs = hasattr(executor, "submit") or hasattr(executor, "run")
+        if not runs or not hasattr(executor, "n_workers"):
             raise ArgumentError(f"executor is {executor!r}, expected a name or an executor")
         return cls(f"the executor {executor!r}", None, executor)
 
@@ -127,7 +150,7 @@ class Place:
                     said.append(f"; executor={plugin.name!r} has {name!r}")
         return "".join(said)
 
-    def make(self, n_workers: int | None, options: dict[str, Any]) -> Executor:
+    def make(self, n_workers: int | None, options: dict[str, Any]) -> AnyExecutor:
         """Return an executor for one search.
 
         Raises:
@@ -136,7 +159,7 @@ class Place:
         """
         if self.given is None:
             typed = registry.read_options(self.label, self.cls, options)
-            made: Executor = self.cls(n_workers, typed)
+            made: AnyExecutor = self.cls(n_workers, typed)
             return made
         if n_workers not in (None, self.given.n_workers):
             raise ArgumentError(

@@ -8,7 +8,7 @@ from hpsearch.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from hpsearch.evaluate import Evaluate
-    from hpsearch.executors import Executor
+    from hpsearch.executors import Executor, LoopExecutor
     from hpsearch.study import Study
 
 
@@ -45,3 +45,15 @@ class AskTellLoop:
                 history.tell(ended, outcome)
         finally:
             executor.close()
+
+
+class HandedOver:
+    """Leaves the loop to an executor that runs whole searches."""
+
+    def __init__(self, executor: LoopExecutor) -> None:
+        self._executor = executor
+
+    @hookimpl
+    def hpsearch_run(self, study: Study, evaluate: Evaluate) -> bool:
+        self._executor.run(study, evaluate)
+        return True

@@ -69,10 +69,12 @@ class RayBackend(Backend):
 
     @hookimpl
     def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+        assert self._engine.proposals is not None
         return self._engine.proposals.next(study, trial)
 
     @hookimpl
     def hpsearch_tell(self, trial: Trial) -> None:
         # Tune tells the search algorithm itself of what it suggested.
         if not self._running or trial.fixed:
+            assert self._engine.proposals is not None
             self._engine.proposals.replay(trial)

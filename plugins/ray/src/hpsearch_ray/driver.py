@@ -21,9 +21,11 @@ from hpsearch_ray.trainable import TrialFailed
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial as TuneTrial
 
+    from hpsearch.channel import Message
     from hpsearch.space import Space
     from hpsearch.study import Study
     from hpsearch.trial import Trial
+    from hpsearch_ray.engine import Engine
 
 
 class Driver:
@@ -31,21 +33,21 @@ class Driver:
 
     Attributes:
         study: The study.
-        space: Its space.
+        space: Its space where Ray is the backend; None where it runs another one's trials, whose
+            configs in Ray are their parameters as they are.
         live: The trials in Ray that have begun and have not ended, by id.
         error: What broke the search, if anything did; Tune is then stopped.
         interrupted: Whether Ctrl-C was pressed.
     """
 
-    def __init__(self, study: Study, scheduler: Any, prefix: str) -> None:
-        assert study.space is not None
+    def __init__(self, study: Study, engine: Engine) -> None:
         self.study = study
-        self.space: Space = study.space
+        self.space: Space | None = None if engine.proposals is None else study.space
         self.live: dict[str, TuneTrial] = {}
         self.error: Exception | None = None
         self.interrupted = False
-        self._scheduler = scheduler
-        self._prefix = prefix
+        self._scheduler = engine.scheduler
+        self._prefix = engine.prefix
         self._trials: dict[str, Trial] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._done_enough: set[str] = set()
@@ -76,10 +78,20 @@ class Driver:
         """Take note of a trial that was handed to Tune."""
         self._trials[tune_trial.trial_id] = trial
         self.live[tune_trial.trial_id] = tune_trial
-        trial.native = tune_trial
+        if self.space is not None:
+            trial.native = tune_trial
+
+    def asked(self, name: str, message: Message) -> Message:
+        """Answer what a running trial asks."""
+        with self.guarded():
+            if name in self._trials:
+                return answer(self.study.history, self._trials[name], message)
+        return {"error": "the search is over"}
 
     def changed(self, tune_trial: TuneTrial) -> None:
         """Record the parameters that a scheduler gave a trial, if it has new ones."""
+        if self.space is None:
+            return
         trial = self._trials[tune_trial.trial_id]
         params = params_of(self.space, tune_trial.config)
         if params != trial.params:

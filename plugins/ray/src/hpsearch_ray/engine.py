@@ -29,13 +29,13 @@ class Engine:
 
     Attributes:
         scheduler: Ray's scheduler, which stops, pauses and changes trials.
-        proposals: Where parameters come from.
+        proposals: Where parameters come from; None where that is another backend.
         most: How many trials may run at a time, None for as many as there is room for.
         prefix: What the ids of the search's trials begin with in Ray.
     """
 
     scheduler: Any
-    proposals: Proposals
+    proposals: Proposals | None
     most: int | None
     prefix: str
 
@@ -47,7 +47,7 @@ class Engine:
             OptionError: The options, or the objects in them, do not fit the study or each other.
         """
         most = _limit(study, options)
-        prefix = secrets.token_hex(3)[:5]
+        prefix = _prefix()
         scheduler = _scheduler(options.scheduler, study)
         if options.search_alg is None:
             return cls(scheduler, Draws(study), most, prefix)
@@ -59,6 +59,13 @@ class Engine:
         searcher, its_most = _searcher(options.search_alg, study)
         most = min((number for number in (most, its_most) if number), default=None)
         return cls(scheduler, Suggestions(searcher, study, prefix), most, prefix)
+
+    @classmethod
+    def of_another(cls, study: Study, n_workers: int | None) -> Engine:
+        """Return what only runs the trials of a study, as many at a time as its backend allows."""
+        limits = (n_workers, study.capabilities.max_parallel)
+        most = min((number for number in limits if number), default=None)
+        return cls(_scheduler(None, study), None, most, _prefix())
 
 
 def changes_trials(scheduler: Any) -> bool:
@@ -158,6 +165,10 @@ def _check_mutations(scheduler: Any, study: Study) -> None:
             f"scheduler {name} changes parameters whatever the others are, and the space has "
             "conditions"
         )
+
+
+def _prefix() -> str:
+    return secrets.token_hex(3)[:5]
 
 
 def _limit(study: Study, options: RayOptions) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from ray.tune.result_grid import ResultGrid
 from hpsearch import travel
 from hpsearch.errors import BackendError
 from hpsearch_ray.cluster import connected, interruptible, tune_settings
+from hpsearch_ray.desk import open_desk
 from hpsearch_ray.driver import Driver
 from hpsearch_ray.engine import changes_trials
 from hpsearch_ray.hooks import Reports, Trials, read_criterion
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
 
 
 def run(study: Study, evaluate: Evaluate, options: RayOptions, engine: Engine) -> None:
-    """Run the study's trials on Ray until no more may start; ``study.native`` is the result.
+    """Run the study's trials on Ray until no more may start.
+
+    Where Ray is the backend, ``study.native`` is then its result.
 
     Raises:
         ArgumentError: Something cannot travel to the workers; it is named.
@@ -43,7 +47,7 @@ def run(study: Study, evaluate: Evaluate, options: RayOptions, engine: Engine) -
         KeyboardInterrupt: Ctrl-C ended the run, in order.
     """
     packed = travel.pack(evaluate, ray.cloudpickle.dumps)
-    driver = Driver(study, engine.scheduler, engine.prefix)
+    driver = Driver(study, engine)
     with connected(options):
         _tune(driver, packed, options, engine)
     if driver.interrupted:
@@ -63,7 +67,12 @@ def _tune(driver: Driver, packed: bytes, options: RayOptions, engine: Engine) ->
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", study.name)
     loggers: list[Any] = [logger() for logger in _LOGGERS]
     try:
-        with sent(packed, parcel), tune_settings(options), interruptible(driver.interrupt):
+        with (
+            sent(packed, parcel),
+            nullcontext() if driver.space is not None else open_desk(parcel, driver),
+            tune_settings(options),
+            interruptible(driver.interrupt),
+        ):
             analysis = tune.run(
                 work.as_trainable(name),
                 name=f"{name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}_{engine.prefix}",
@@ -87,7 +96,8 @@ def _tune(driver: Driver, packed: bytes, options: RayOptions, engine: Engine) ->
                 logger.log_trial_end(tune_trial)  # Tune forgets it when it stops at once.
     analysis.default_metric = metric_names(len(study.directions))[0]
     analysis.default_mode = mode_of(study.directions[0])
-    study.native = ResultGrid(analysis)
+    if driver.space is not None:
+        study.native = ResultGrid(analysis)
 
 
 _LOGGERS: tuple[Any, ...] = (CSVLoggerCallback, JsonLoggerCallback)

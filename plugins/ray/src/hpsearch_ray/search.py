@@ -89,11 +89,13 @@ class Search(SearchAlgorithm):
         if trial is None:
             return None
         assert self._experiment is not None
-        values = format_vars({(name,): value for name, value in trial.params.items()})
+        space, params = self._driver.space, trial.params
+        values = format_vars({(name,): value for name, value in params.items()})
+        config = dict(params) if space is None else config_of(space, params)
         tune_trial: TuneTrial = _create_trial_from_spec(
-            {**self._experiment.spec, "config": config_of(self._driver.space, trial.params)},
+            {**self._experiment.spec, "config": config},
             self._parser,
-            evaluated_params=dict(trial.params),
+            evaluated_params=dict(params),
             experiment_tag=f"{trial.number}_{values}",
             trial_id=self._driver.name_of(trial),
         )

@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from hpsearch.channel import Channel
 from hpsearch.checks import check_json
 from hpsearch.errors import ArgumentError, SpaceError, TrialPruned
 from hpsearch.trial import TrialState
+from hpsearch_ray.desk import asking
 from hpsearch_ray.metrics import MESSAGES, STEP, as_metrics, number_of
 from hpsearch_ray.parcel import received
 from hpsearch_ray.points import params_of
@@ -41,14 +43,14 @@ class Work:
 
     Attributes:
         parcel: The name under which they receive the evaluation.
-        space: The study's space.
+        space: The study's space where Ray is the backend, else None.
         directions: How many objective values there are.
         study_seed: The study's seed.
         folder: The user's working directory.
     """
 
     parcel: str
-    space: Space
+    space: Space | None
     directions: int
     study_seed: int
     folder: str
@@ -64,9 +66,14 @@ class Work:
         os.environ.setdefault("TUNE_FUNCTION_THREAD_TIMEOUT_S", str(CLEANUP_SECONDS))
         if Path(self.folder).is_dir():
             os.chdir(self.folder)
-        number = number_of(tune.get_context().get_trial_id())
-        params = params_of(self.space, config)
-        channel = WorkerChannel(params, self.space, self.directions)
+        name = tune.get_context().get_trial_id()
+        number = number_of(name)
+        if self.space is None:
+            params, suggest = dict(config), asking(self.parcel, name)
+        else:
+            params = params_of(self.space, config)
+            suggest = partial(known_beforehand, self.space, params)
+        channel = WorkerChannel(suggest, self.directions)
         with _checkpoint_folder() as resume_from:
             payload = {
                 "number": number,
@@ -92,11 +99,14 @@ class WorkerChannel(Channel):
     """A running trial's way to its study: Tune's reports, which take along all else it says.
 
     Nothing comes back but the end: where Ray has decided to stop the trial, the report raises.
+
+    Args:
+        suggest: Answers a trial that asks for a parameter.
+        directions: How many objective values there are.
     """
 
-    def __init__(self, params: Mapping[str, Any], space: Space, directions: int) -> None:
-        self._params = params
-        self._space = space
+    def __init__(self, suggest: Callable[[str, Distribution], Any], directions: int) -> None:
+        self._suggest = suggest
         self._directions = directions
         self._unsent: list[Message] = []
         # A trial that never reports has no value but its objective, at step 0.
@@ -127,18 +137,7 @@ class WorkerChannel(Channel):
         return False
 
     def suggest(self, name: str, distribution: Distribution) -> Any:
-        known = self._space.parameters.get(name)
-        if name not in self._params:
-            raise SpaceError(
-                f"parameter {name!r} was asked for while the trial runs, and was not when the "
-                "space was read; Ray Tune needs every parameter beforehand"
-            )
-        if known != distribution:
-            raise SpaceError(
-                f"parameter {name!r} was {known} and is now {distribution}; one name has one "
-                "distribution"
-            )
-        return self._params[name]
+        return self._suggest(name, distribution)
 
     def derive(self, values: Mapping[str, Any]) -> None:
         check_json("the space function returned", dict(values))
@@ -172,6 +171,28 @@ class WorkerChannel(Channel):
     def _result(self, step: int, values: tuple[float, ...]) -> dict[str, Any]:
         said, self._unsent = json.dumps(self._unsent), []
         return {**as_metrics(values), STEP: step, MESSAGES: said}
+
+
+def known_beforehand(
+    space: Space, params: Mapping[str, Any], name: str, distribution: Distribution
+) -> Any:
+    """Return the value of a parameter that is asked for once more.
+
+    Raises:
+        SpaceError: It was not asked for when the space was read, or not so.
+    """
+    known = space.parameters.get(name)
+    if name not in params:
+        raise SpaceError(
+            f"parameter {name!r} was asked for while the trial runs, and was not when the "
+            "space was read; Ray Tune needs every parameter beforehand"
+        )
+    if known != distribution:
+        raise SpaceError(
+            f"parameter {name!r} was {known} and is now {distribution}; one name has one "
+            "distribution"
+        )
+    return params[name]
 
 
 @contextlib.contextmanager

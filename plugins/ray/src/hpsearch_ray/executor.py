@@ -1,0 +1,80 @@
+"""``executor="ray"``: another backend's trials on a Ray cluster, through Ray Tune."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from os import PathLike
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hpsearch.executors import LoopExecutor
+from hpsearch_ray.options import RayOptions
+
+if TYPE_CHECKING:
+    from hpsearch.evaluate import Evaluate
+    from hpsearch.study import Study
+
+
+@dataclass(frozen=True, slots=True)
+class RayExecutorOptions:
+    """Those of :class:`~hpsearch_ray.options.RayOptions` that say where and how trials run.
+
+    Attributes:
+        resources_per_trial: Such as ``{"cpu": 2, "gpu": 0.5}``, or a placement group factory. None
+            is one CPU, and one GPU where the cluster has any.
+        address: The address of a cluster, or ``"auto"``. None takes the Ray that is running in
+            this process, else starts one on this machine for the time of the search.
+        storage_path: Where Ray keeps its files; None is Ray's own default, ``~/ray_results``.
+        storage_filesystem: A ``pyarrow.fs.FileSystem`` for it.
+        callbacks: ``tune.Callback`` objects.
+        verbose: 0 to 3: how much Ray prints. Above 0 it also shows what the trials print.
+        log_to_file: Keep what trials print in files of theirs.
+        reuse_actors: Run one trial after the other in the same worker process.
+
+    Raises:
+        OptionError: One has a value that it cannot have.
+    """
+
+    resources_per_trial: Any = None
+    address: str | None = field(default=None, repr=False)
+    storage_path: str | PathLike[str] | None = None
+    storage_filesystem: Any = field(default=None, repr=False)
+    callbacks: Any = ()
+    verbose: int = 0
+    log_to_file: Any = False
+    reuse_actors: bool = True
+
+    def __post_init__(self) -> None:
+        self.as_backend()
+
+    def as_backend(self) -> RayOptions:
+        """Return them as the backend's, which checks them."""
+        return RayOptions(**{item.name: getattr(self, item.name) for item in fields(self)})
+
+
+class RayExecutor(LoopExecutor):
+    """Runs each trial in a worker of a Ray cluster; the study's own backend suggests them.
+
+    Args:
+        n_workers: How many trials run at a time, None for as many as there is room for.
+        options: See :class:`RayExecutorOptions`.
+    """
+
+    Options: ClassVar[type[Any]] = RayExecutorOptions
+
+    def __init__(self, n_workers: int | None, options: RayExecutorOptions) -> None:
+        self.n_workers = n_workers
+        self._options = options.as_backend()
+
+    def run(self, study: Study, evaluate: Evaluate) -> None:
+        """Run the study's trials on Ray until no more may start.
+
+        Raises:
+            ArgumentError: Something cannot travel to the workers; it is named.
+            OptionError: No node has what one trial needs, or the address is not the running Ray's.
+            BackendError: Ray cannot be reached, or failed.
+            KeyboardInterrupt: Ctrl-C ended the run, in order.
+        """
+        from hpsearch_ray import loop
+        from hpsearch_ray.engine import Engine
+
+        loop.run(study, evaluate, self._options, Engine.of_another(study, self.n_workers))

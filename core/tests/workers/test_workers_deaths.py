@@ -218,6 +218,24 @@ def test_a_worker_that_dies_while_idle_fails_no_trial(search):
     assert len({trial.attrs["pid"] for trial in study.trials}) == 6
 
 
+def test_a_worker_that_dies_before_it_takes_up_its_trial_fails_no_trial(search):
+    class KillsTheNext:
+        """Stops the worker of each trial that has ended, and kills it when it has the next."""
+
+        @hpsearch.hookimpl
+        def hpsearch_tell(self, trial):
+            os.kill(trial.attrs["pid"], signal.SIGSTOP)
+            threading.Timer(0.3, os.kill, (trial.attrs["pid"], signal.SIGKILL)).start()
+
+    def objective(trial):
+        trial.annotate("pid", os.getpid())
+        return trial["x"]
+
+    study = search(objective, n_trials=4, n_workers=1, plugins=[KillsTheNext()])
+    assert study.counts()["complete"] == 4
+    assert len({trial.attrs["pid"] for trial in study.trials}) == 4
+
+
 def test_a_worker_that_dies_as_it_starts_says_so(search):
     class Kills:
         def __reduce__(self):
@@ -245,17 +263,22 @@ def test_what_a_trial_started_ends_with_its_worker(search):
     until(lambda: not any(map(is_running, children)))
 
 
-def test_a_child_that_outlives_its_worker_does_not_hide_its_death(search):
+def test_a_child_that_outlives_its_worker_does_not_hide_its_death(search, tmp_path):
     def objective(trial):
-        if trial.number == 1 and os.fork() == 0:  # it holds the worker's end of the line
-            os.setsid()
-            time.sleep(3)
-            os._exit(0)
         if trial.number == 1:
+            if os.fork() == 0:  # it holds the worker's end of the line
+                os.setsid()
+                (tmp_path / str(os.getpid())).touch()
+                time.sleep(60)
+                os._exit(0)
+            until(lambda: list(tmp_path.iterdir()))
             os._exit(1)
         return trial["x"]
 
     study = search(objective, n_trials=4, n_workers=1, max_failures=1)
+    (child,) = [int(path.name) for path in tmp_path.iterdir()]
+    assert is_running(child)
+    os.kill(child, signal.SIGKILL)
     assert "exited with code 1" in study.trials[1].error.message
     assert study.counts()["complete"] == 3
 
@@ -329,10 +352,10 @@ hpsearch.search(
 """
 
 
-def interrupted(tmp_path, number, command=("-c",)):
+def interrupted(tmp_path, number, program=SEARCH):
     """Send a signal to a search with two trials running; return its end and those processes."""
     search = subprocess.Popen(
-        [sys.executable, *command, SEARCH, tmp_path],
+        [sys.executable, "-c", program, tmp_path],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -385,6 +408,20 @@ def test_a_search_that_is_killed_takes_its_workers_with_it(tmp_path):
     assert returned == -signal.SIGKILL
     assert len(list(tmp_path.glob("cleaned up *"))) == 2
     assert [trial.state for trial in load(tmp_path / "study.db").trials[2:]] == ["running"] * 2
+
+
+def test_a_trial_that_does_not_heed_the_end_of_a_killed_search_is_killed(tmp_path):
+    stubborn = SEARCH.replace(
+        "time.sleep(600)\n",
+        """while True:
+                try:
+                    time.sleep(600)
+                except KeyboardInterrupt:
+                    (folder / f"stubborn {os.getpid()}").touch()
+""",
+    )
+    interrupted(tmp_path, signal.SIGKILL, stubborn)
+    assert len(list(tmp_path.glob("stubborn *"))) == 2
 
 
 def test_a_trial_that_does_not_heed_the_interrupt_is_killed(search, tmp_path):

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from optuna.distributions import FloatDistribution
+from optuna.samplers import TPESampler
 from ray import tune
 from ray.tune.schedulers import (
     ASHAScheduler,
@@ -415,8 +417,6 @@ def test_a_search_algorithm_of_rays_suggests_and_learns(results):
             raise ValueError("a failure is told, too")
         return (trial["x"] - 0.3) ** 2 + trial["n"]
 
-    from optuna.samplers import TPESampler
-
     algorithm = OptunaSearch(sampler=TPESampler(seed=1, n_startup_trials=4))
     space = {"x": Float(0, 1), "n": Int(2, 20, step=3), "kind": Categorical(["only"])}
     study = search(
@@ -493,7 +493,11 @@ def never(trial):
         ({"scheduler": ASHAScheduler(mode="max")}, OptionError, "mode='max'.*'min'"),
         ({"search_alg": OptunaSearch(metric="acc", mode="min")}, OptionError, "metric='acc'"),
         (
-            {"search_alg": OptunaSearch(space={"x": 1}, metric="objective", mode="min")},
+            {
+                "search_alg": OptunaSearch(
+                    space={"x": FloatDistribution(0, 1)}, metric="objective", mode="min"
+                )
+            },
             OptionError,
             "has a space already",
         ),

@@ -81,7 +81,7 @@ def test_nested_dicts_are_groups_of_parameters() -> None:
 @pytest.mark.parametrize(
     ("native", "named"),
     [
-        ({"n": tune.sample_from(lambda: 3)}, "'n'.*sample_from"),
+        ({"n": tune.sample_from(lambda config: 3)}, "'n'.*sample_from"),
         ({"layers": [64, 64]}, r"'layers'.*\[64, 64\]"),
         ({"act": tune.choice([[1], [2]])}, r"'act'.*\[1\] \(list\)"),
         ({"m": {"a.b": tune.uniform(0, 1)}}, "group 'm'"),
@@ -106,7 +106,9 @@ def test_other_objects_are_not_taken_for_rays(other: object) -> None:
 @pytest.mark.parametrize("native", [{"x": tune.uniform(0, 1)}, {"m": {"x": tune.grid_search([1])}}])
 def test_a_dict_with_a_domain_in_it_is_rays(native: dict[str, Any]) -> None:
     assert DIALECT.recognises(native)
-    assert dialects.recognise(native).name == "ray"
+    dialect = dialects.recognise(native)
+    assert dialect is not None
+    assert dialect.name == "ray"
 
 
 def test_a_grid_is_named_to_other_backends() -> None:

@@ -269,6 +269,7 @@ def test_nested_groups_are_made_from_flat_names():
         groups=["model", "model.head"],
     )
     assert Space.from_json(space.to_json()) == space != Space(space.parameters)
+    assert Space(space.parameters, groups=["model.head"]) == space
     point = {"model.width": 4, "model.head.lr": 0.5, "lr": 0.1}
     assert space.nested(point) == {"model": {"width": 4, "head": {"lr": 0.5}}}
 

@@ -69,7 +69,8 @@ class Space:
         conditions: Name to the :class:`Condition` under which that parameter is searched; a
             parameter without one is always searched. Parents need finitely many values.
         groups: Names under which parameters are nested: with ``"model"`` among them the objective
-            finds ``"model.width"`` as ``trial["model"]["width"]`` too.
+            finds ``"model.width"`` as ``trial["model"]["width"]`` too. One within another,
+            ``"model.head"``, brings the outer one along.
 
     Raises:
         SpaceError: Naming the parameter: bad bounds, an unknown or infinite parent, a value that
@@ -86,7 +87,7 @@ class Space:
     ) -> None:
         self._parameters = MappingProxyType(dict(parameters))
         self._conditions = MappingProxyType(dict(conditions or {}))
-        self._groups = tuple(sorted(set(groups)))
+        self._groups = tuple(sorted({outer for group in groups for outer in _outer(group)}))
         for name, distribution in self._parameters.items():
             check_parameter(name, distribution)
         for name, condition in self._conditions.items():
@@ -301,6 +302,12 @@ class Space:
             order[name] = None
             del waiting[name]
         return tuple(order)
+
+
+def _outer(group: str) -> list[str]:
+    """Return a group's name after those of the groups that it is in."""
+    parts = group.split(".")
+    return [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
 
 
 def _branch(tree: dict[str, Any], group: str) -> dict[str, Any]:

@@ -38,15 +38,11 @@ class RayDialect:
         """Return Ray's domains by name, nested where the space has groups.
 
         Raises:
-            SpaceError: The space has conditions, another engine's parameters, a group in what is
-                none, or steps that Ray does not count.
+            SpaceError: The space has conditions, another engine's parameters, or steps that Ray
+                does not count.
         """
         for name in space.conditions:
             raise SpaceError(f"parameter {name!r} has a condition, which Ray Tune cannot express")
-        for group in space.groups:
-            outer = group.rpartition(".")[0]
-            if outer and outer not in space.groups:
-                raise SpaceError(f"group {group!r} lies in {outer!r}, which is no group; name it")
         space.check_natives(self.name)
         return nest(space, {n: write_distribution(n, d) for n, d in space.parameters.items()})
 

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import ray
+from ray.exceptions import RayError
 
 from hpsearch.errors import BackendError, OptionError
 
@@ -54,7 +55,7 @@ def connected(options: RayOptions) -> Iterator[None]:
             log_to_driver=shown,
             logging_level=logging.INFO if shown else logging.ERROR,
         )
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, RayError) as error:
         where = "start" if options.address is None else f"be reached at {options.address!r}"
         raise BackendError(f"Ray cannot {where}: {error}") from error
     try:

@@ -19,7 +19,8 @@ SPACE = [
 
 def objective(trial: hpsearch.Trial) -> float:
     x: float = trial.assignments["x"]
-    return (x - 2.0) ** 2 + (trial.assignments["kind"] == "flat")
+    flat: bool = trial.assignments["kind"] == "flat"
+    return (x - 2.0) ** 2 + flat
 
 
 def main() -> None:

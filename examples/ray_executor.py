@@ -1,4 +1,4 @@
-"""Optuna suggests, Ray runs the trials: on this machine, or on the cluster that RAY_ADDRESS names."""
+"""Optuna suggests, Ray runs the trials: here, or on the cluster that RAY_ADDRESS names."""
 
 import socket
 

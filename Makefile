@@ -3,6 +3,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTEST_ARGS ?=
+PYTEST_PROCESSES ?= 2
 
 VENV := .venv
 VENV4 := .venv-transformers4
@@ -30,7 +31,7 @@ demo: $(VENV)/.demo  ## a real Trainer search on handwritten digits, a few minut
 	$(BIN)/hpsearch demo
 
 test: $(VENV)/.dev  ## the whole test suite; PYTEST_ARGS="-k name" for a part
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(PYTEST_PROCESSES) --dist loadgroup $(PYTEST_ARGS)
 
 test-transformers4: $(VENV4)/.dev  ## the Trainer tests on the last transformers 4
 	$(BIN4)/python -m pytest core/tests/transformers $(PYTEST_ARGS)

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
+
+if find_spec("hypothesis"):
+    from hypothesis import settings
+
+    settings.register_profile("no test asserts a time", deadline=None)
+    settings.load_profile("no test asserts a time")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where tests run in several processes: a file in one, and in one all that start Ray.
+
+    Ray takes the whole machine for itself, and a second one beside it finds no CPU left.
+    """
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        ray = "ray" in re.split(r"[\W_]", item.nodeid) or "one_ray" in fixtures
+        item.add_marker(pytest.mark.xdist_group("ray" if ray else str(item.path)))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hpsearch.trial import Trial
 
 _START = 1800.0  # seconds in which every rank has to come to the search; torch's own patience
-_FAREWELL = 10.0  # seconds in which they have to hear that it is over, before rank 0 moves on
+_FAREWELL = 5.0  # seconds in which they have to hear that it is over, before rank 0 moves on
 
 
 def lead(together: Together, run: Callable[[Executor], Study]) -> Study:

@@ -14,7 +14,7 @@ from hpsearch.transformers.ranks.board import Board
 logger = logging.getLogger("hpsearch")
 
 _INTERVAL = 0.2  # seconds between two looks at the board
-_GRACE = 5.0  # seconds, at most: how much earlier than a stuck rank one that still can ends
+_GRACE = 2.0  # seconds, at most: how much earlier than a stuck rank one that still can ends
 
 
 @dataclass(slots=True)

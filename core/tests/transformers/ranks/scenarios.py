@@ -2,8 +2,8 @@
 
 import math
 
-import toys
-from toys import RANK, At, Net, Steps, make_trainer, search, told
+import toys  # type: ignore[import-not-found]
+from toys import RANK, At, Net, Steps, make_trainer, search, told  # type: ignore[import-not-found]
 
 import hpsearch
 from hpsearch.transformers import load_best_model

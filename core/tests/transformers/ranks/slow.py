@@ -4,7 +4,7 @@ import os
 import sys
 import time
 
-from toys import LR, TrainerCallback, make_trainer, say, search
+from toys import LR, TrainerCallback, make_trainer, say, search  # type: ignore[import-not-found]
 
 folder, trials, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 # Long where the launcher has to end the others, short where there is none.

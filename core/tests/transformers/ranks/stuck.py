@@ -3,7 +3,7 @@
 import sys
 import time
 
-from toys import RANK, At, make_trainer, search
+from toys import RANK, At, make_trainer, search  # type: ignore[import-not-found]
 
 folder, failing, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 held = []

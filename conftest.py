@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import signal
 from collections.abc import Iterator
@@ -25,8 +26,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        ray = "ray" in re.split(r"[\W_]", item.nodeid) or "one_ray" in fixtures
+        ray = "ray" in re.split(r"[\W_]", item.nodeid) or "ray_running" in fixtures
         item.add_marker(pytest.mark.xdist_group("ray" if ray else str(item.path)))
+
+
+@pytest.fixture(scope="session")
+def ray_running() -> Iterator[None]:
+    """Ray with two CPUs: one for all tests, since starting it takes seconds."""
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        ray.init(num_cpus=2, include_dashboard=False, **quiet)
+        yield
+        ray.shutdown()
 
 
 @pytest.fixture(autouse=True, scope="session")

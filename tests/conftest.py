@@ -17,15 +17,3 @@ def engines_at_rest(monkeypatch, tmp_path):
         monkeypatch.setenv(f"WANDB_{name}", "true")
     for name in ("ERROR_REPORTING", "X_SAVE_REQUIREMENTS"):
         monkeypatch.setenv(f"WANDB_{name}", "false")
-
-
-@pytest.fixture(scope="session")
-def one_ray():
-    """One Ray on this machine for every test that runs trials there."""
-    import ray
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-        yield
-        ray.shutdown()

@@ -194,7 +194,7 @@ CASES = [
 found: dict[tuple[str, str, str], bool] = {}
 
 
-pytestmark = pytest.mark.usefixtures("one_ray", "engines_at_rest")
+pytestmark = pytest.mark.usefixtures("ray_running", "engines_at_rest")
 
 
 def number(trial: Any) -> float:

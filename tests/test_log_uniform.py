@@ -42,7 +42,7 @@ def distance(draws):
     )
 
 
-@pytest.mark.usefixtures("one_ray", "engines_at_rest")
+@pytest.mark.usefixtures("ray_running", "engines_at_rest")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_log_uniform_space_is_drawn_log_uniformly(backend):
     study = hpsearch.search(

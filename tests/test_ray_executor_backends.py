@@ -36,7 +36,7 @@ class Open:
     ids=["sigopt", "wandb", "random"],
 )
 def test_a_backend_suggests_as_many_at_a_time_as_it_can(
-    engines_at_rest, one_ray, caplog, tmp_path, backend, options, most
+    engines_at_rest, ray_running, caplog, tmp_path, backend, options, most
 ):
     def objective(trial):
         trial.annotate("pid", os.getpid())

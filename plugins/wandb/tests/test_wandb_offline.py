@@ -159,7 +159,7 @@ def test_a_run_of_the_users_own_stays_open_and_apart(runs):
 
     own = wandb.init(mode="offline", project="own", dir=os.environ["WANDB_DIR"])
     try:
-        search(n_trials=1)
+        search(n_trials=1, project="main")
         assert wandb.run is own
         own.log({"after": 1})
     finally:

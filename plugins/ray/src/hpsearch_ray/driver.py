@@ -49,6 +49,7 @@ class Driver:
         self._scheduler = engine.scheduler
         self._prefix = engine.prefix
         self._trials: dict[str, Trial] = {}
+        self._given: dict[str, dict[str, Any]] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._done_enough: set[str] = set()
 
@@ -152,6 +153,8 @@ class Driver:
                 self._outcomes[name] = Outcome.from_dict(message["outcome"])
             elif message["call"] != "report" or message["step"] not in trial.intermediate:
                 # A trial that goes on from a checkpoint may report a step once more.
+                if message["call"] == "report" and name in self._given:
+                    self.study.history.change(trial, self._given.pop(name))
                 reply = answer(self.study.history, trial, message)
                 if "error" in reply:
                     raise HpsearchError(f"trial {trial.number}: {reply['error']}")

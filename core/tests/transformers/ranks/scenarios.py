@@ -193,6 +193,21 @@ def wrong_on_rank_1_alone(folder):
     )
 
 
+def each_for_itself(folder):
+    """Without an accelerator and ``use_cpu``, a Trainer does not join the other processes."""
+
+    def trainer_factory(trial):
+        trainer = make_trainer(folder, model=Net())
+        type(trainer.args).world_size = property(lambda args: 1)
+        return trainer
+
+    world_size = toys.TrainingArguments.world_size
+    try:
+        return search(None, {"a": hpsearch.Float(0, 1)}, trainer_factory=trainer_factory)
+    finally:
+        toys.TrainingArguments.world_size = world_size
+
+
 def failed_too_often(folder):
     return search(make_trainer(folder, callbacks=[At(boom, _0=[1])]))
 
@@ -226,6 +241,7 @@ SCENARIOS = [
     misspelt,
     unread,
     wrong_on_rank_1_alone,
+    each_for_itself,
     failed_too_often,
     workers,
     enough_of_that,

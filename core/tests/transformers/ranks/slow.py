@@ -11,7 +11,7 @@ folder, trials, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 rank_timeout = 60 if "TORCHELASTIC_RUN_ID" in os.environ else 3
 
 
-class Slow(TrainerCallback):
+class Slow(TrainerCallback):  # type: ignore[misc]
     def on_step_begin(self, args, state, control, **kwargs):
         if state.global_step == 1:
             say(f"pid {os.getpid()} trains {state.trial_name}")

@@ -6,7 +6,7 @@ import time
 from toys import RANK, At, make_trainer, search  # type: ignore[import-not-found]
 
 folder, failing, how = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-held = []
+held: list[object] = []
 
 
 def act():

@@ -162,6 +162,7 @@ def test_a_study_is_resumed_on_each_rank(seen):
         ("misspelt", "ArgumentError: 'learning_rat' is no field"),
         ("unread", "ArgumentError: 'never_read' is searched and changes nothing"),
         ("wrong_on_rank_1_alone", "ArgumentError: the Trainer has no eval_dataset"),
+        ("each_for_itself", "ArgumentError: 2 processes were started, and the Trainer trains in"),
         ("failed_too_often", "SearchFailedError: trial 0 failed before any trial had ended well"),
         ("workers", "ArgumentError: 2 processes train each trial together"),
     ],

@@ -41,11 +41,18 @@ def check_source(trainer: Trainer | None, trainer_factory: TrainerFactory | None
 
 def check_world(trainer: Trainer, processes: int) -> None:
     """Raise :class:`ArgumentError` unless so many processes train together."""
-    if trainer.args.world_size != processes:
+    size = trainer.args.world_size
+    if size == 1 < processes:
         raise ArgumentError(
-            f"the Trainer trains in {trainer.args.world_size} processes together, and the search "
-            f"runs in {processes}; under torchrun and accelerate launch, each process calls "
-            "hpsearch.transformers.hyperparameter_search"
+            f"{processes} processes were started, and the Trainer trains in each of them alone; on "
+            "a machine without accelerators they train together with TrainingArguments(use_cpu="
+            "True)"
+        )
+    if size != processes:
+        raise ArgumentError(
+            f"the Trainer trains in {size} processes together, and the search runs in {processes}; "
+            "under torchrun and accelerate launch, call "
+            "hpsearch.transformers.hyperparameter_search in each process"
         )
 
 

@@ -46,6 +46,7 @@ def follow(together: Together, make: MakeObjective) -> Study:
         )
     except HpsearchError as error:
         board.post(f"ready/{board.rank}", result.note_of_error(error))
+        board.post(f"heard/{board.rank}", {})
         raise
     board.post(f"ready/{board.rank}", {})
     try:

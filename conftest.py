@@ -39,7 +39,7 @@ def ray_running() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-        ray.init(num_cpus=2, include_dashboard=False, **quiet)
+        ray.init(address="local", num_cpus=2, include_dashboard=False, **quiet)
         yield
         ray.shutdown()
 

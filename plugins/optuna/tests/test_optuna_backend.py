@@ -234,6 +234,21 @@ def test_a_search_in_which_no_trial_keeps_the_constraints_has_no_best(caplog):
         _ = study.best
 
 
+# Telling.
+
+
+def test_trials_are_told_the_same_by_optunas_public_way(monkeypatch):
+    def told():
+        study = search(
+            lambda trial: trial["x"] ** 2 if trial.number % 3 else 1 / 0, catch=Exception
+        )
+        return [(t.state.name, t.values, t.params) for t in study.native.trials]
+
+    by_its_loops_way = told()
+    monkeypatch.delattr(optuna.study._tell, "_tell_with_warning")
+    assert told() == by_its_loops_way
+
+
 # Options and mistakes.
 
 

@@ -19,7 +19,7 @@ from hpsearch.study import BestRun
 from hpsearch.trial import Trial, TrialState
 from hpsearch_optuna.space import fixed_distributions, suggest, to_optuna_value
 from hpsearch_optuna.studies import open_storage, open_study, seed_sampler, take_over
-from hpsearch_optuna.trials import is_feasible, to_optuna_state, to_optuna_trial
+from hpsearch_optuna.trials import is_feasible, teller, to_optuna_state, to_optuna_trial
 
 if TYPE_CHECKING:
     import optuna
@@ -101,8 +101,10 @@ class OptunaBackend(Backend):
         native.stop = stop  # type: ignore[method-assign]
         self._closing.callback(vars(native).pop, "stop")
         study.native = native
-        self._taken_over = {frozen.number for frozen in taken_over}
-        self._infeasible = {frozen.number for frozen in taken_over if not is_feasible(frozen)}
+        self._tell = teller()
+        # Optuna's numbers differ from ours where others add to its storage.
+        self._numbers = {frozen.number: frozen.number for frozen in taken_over}
+        self._taken_over = set(self._numbers)
         self._distributions = fixed_distributions(study.space)
         self._asked: deque[optuna.Trial] = deque()
 
@@ -152,18 +154,22 @@ class OptunaBackend(Backend):
             return
         for name, value in trial.attrs.items():
             native.set_user_attr(name, value)
+        self._numbers[native.number] = trial.number
         if trial.state is TrialState.COMPLETE:
-            frozen = self._native.tell(native, trial.objectives)
+            self._tell(self._native, native, trial.objectives)
         else:
-            frozen = self._native.tell(native, state=to_optuna_state(trial.state))
-        if not is_feasible(frozen):
-            self._infeasible.add(trial.number)
+            self._tell(self._native, native, None, to_optuna_state(trial.state))
 
     @hookimpl
     def hpsearch_best(self, study: Study) -> list[BestRun] | None:
-        if not self._infeasible:
+        infeasible = {
+            self._numbers.get(frozen.number)
+            for frozen in self._native.get_trials(deepcopy=False)
+            if not is_feasible(frozen)
+        }
+        if not infeasible:
             return None
-        feasible = [trial for trial in study.trials if trial.number not in self._infeasible]
+        feasible = [trial for trial in study.trials if trial.number not in infeasible]
         if len(study.directions) > 1:
             best = pareto_front(feasible, study.directions)
         else:

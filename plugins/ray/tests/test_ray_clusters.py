@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
+
+import pytest
 
 SCRIPT = """
 import os, sys
@@ -37,13 +41,29 @@ for address, said in (
         search(address=address)
     except (OptionError, BackendError) as error:
         print("refused", said in str(error), flush=True)
+del os.environ["RAY_ADDRESS"]
+with open(os.environ["RAY_TMPDIR"] + "/ray/ray_current_cluster", "w") as file:
+    file.write("127.0.0.1:1")
+try:
+    search(address="auto")
+except BackendError as error:
+    print("refused", "'127.0.0.1:1' (where ray start noted" in str(error), flush=True)
+print(len(search().trials), ray.is_initialized(), flush=True)
 """
 
 
-def test_a_ray_of_the_searchs_own_ends_with_it_and_a_cluster_is_left(tmp_path):
+@pytest.fixture
+def rays_folder():
+    """A folder for what Ray notes on a machine; paths of sockets have to be short."""
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as folder:
+        yield folder
+
+
+def test_a_ray_of_the_searchs_own_ends_with_it_and_a_cluster_is_left(tmp_path, rays_folder):
     answer = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", SCRIPT],
         cwd=tmp_path,
+        env={**os.environ, "RAY_TMPDIR": rays_folder},
         capture_output=True,
         text=True,
         timeout=240,
@@ -51,4 +71,7 @@ def test_a_ray_of_the_searchs_own_ends_with_it_and_a_cluster_is_left(tmp_path):
     assert answer.returncode == 0, answer.stderr
     refused = ["refused True"]
     said = answer.stdout.splitlines()
-    assert said == ["3 False", *refused, "3 False", "3 False", *refused * 3], answer.stderr
+    expected = ["3 False", *refused, "3 False", "3 False", *refused * 4, "3 False"]
+    assert said == expected, answer.stderr
+    assert "where ray start noted a cluster): " in answer.stderr
+    assert "Ray starts anew for this search" in answer.stderr

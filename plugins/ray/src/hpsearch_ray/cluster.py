@@ -13,12 +13,15 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import ray
+from ray._private.utils import read_ray_address  # no public name; tried on Ray 2.60
 from ray.exceptions import RayError
 
 from hpsearch.errors import BackendError, OptionError
 
 if TYPE_CHECKING:
     from hpsearch_ray.options import RayOptions
+
+logger = logging.getLogger("hpsearch")
 
 _QUIET = {
     # They name each file that Tune wrote or has not yet, and failures that the history shows too.
@@ -46,17 +49,17 @@ def connected(options: RayOptions) -> Iterator[None]:
             )
         yield
         return
-    _check_reachable(options.address)
+    address = _found(options.address)
     shown = options.verbose > 0
     try:
         ray.init(
-            address=options.address,
-            include_dashboard=False if options.address in (None, "local") else None,
+            address=address,
+            include_dashboard=False if address == "local" else None,
             log_to_driver=shown,
             logging_level=logging.INFO if shown else logging.ERROR,
         )
     except (ConnectionError, RuntimeError, ValueError, TimeoutError, RayError) as error:
-        where = "start" if options.address is None else f"be reached at {options.address!r}"
+        where = "start" if address == "local" else f"be reached at {address!r}"
         raise BackendError(f"Ray cannot {where}: {error}") from error
     try:
         yield
@@ -64,21 +67,49 @@ def connected(options: RayOptions) -> Iterator[None]:
         ray.shutdown()
 
 
-def _check_reachable(address: str | None) -> None:
-    """Raise soon, and in a sentence, where Ray would try for minutes."""
-    if address in (None, "auto", "local"):
-        return
-    host, _, port = str(address).rpartition(":")
+def _found(address: str | None) -> str:
+    """Return the address that Ray would find by itself, ``"local"`` where it would start anew.
+
+    Ray takes what it finds for alive, and tries for minutes to reach one that is not: a cluster
+    whose machine was switched off, or that was killed, stays noted on this machine.
+
+    Raises:
+        OptionError: It is no address.
+        BackendError: Nobody is there.
+    """
+    source = "address"
+    if address in (None, "auto") and os.environ.get("RAY_ADDRESS"):
+        address, source = os.environ["RAY_ADDRESS"], "RAY_ADDRESS"
+    if address == "local":
+        return address
+    if address not in (None, "auto"):
+        _check_reachable(str(address), source)
+        return str(address)
+    noted = read_ray_address()
+    if noted is not None:
+        try:
+            _check_reachable(noted, "where ray start noted a cluster")
+        except BackendError as error:
+            if address == "auto":
+                raise
+            logger.warning("%s; Ray starts anew for this search", error)
+            return "local"
+    return noted or address or "local"
+
+
+def _check_reachable(address: str, source: str) -> None:
+    host, _, port = address.rpartition(":")
     if not host or not port.isdigit() or "/" in host:
-        client = ", and not a Ray client's" if str(address).startswith("ray://") else ""
+        client = ", and not a Ray client's" if address.startswith("ray://") else ""
         raise OptionError(
-            f"address is {address!r}, expected 'auto' or 'host:port'{client}: run the script on "
+            f"{source} is {address!r}, expected 'auto' or 'host:port'{client}: run the script on "
             "the cluster, as ray job submit does"
         )
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
-        raise BackendError(f"Ray cannot be reached at {address!r}: {error}") from error
+        where = repr(address) if source == "address" else f"{address!r} ({source})"
+        raise BackendError(f"Ray cannot be reached at {where}: {error}") from error
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Trials on two nodes of a cluster, one of which dies in mid-search."""
+"""Trials on clusters: two nodes, one of which dies in mid-search; one accelerator for two trials."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-SCRIPT = """
+DEATH = """
 import json, sys, time
 from pathlib import Path
 import ray
@@ -63,17 +63,58 @@ print(json.dumps({"killed": killer.killed, "told": killer.told, "trials": trials
 """
 
 
-@pytest.mark.parametrize("retries", [0, 1])
-def test_a_node_that_is_killed_costs_at_most_its_trial(tmp_path, retries):
+SHARING = """
+import json, os, time
+from pathlib import Path
+from ray.cluster_utils import Cluster
+import hpsearch
+
+head = {"num_cpus": 4, "num_gpus": 1, "include_dashboard": False}
+cluster = Cluster(initialize_head=True, head_node_args=head)
+together = []
+
+def objective(trial):
+    trial.annotate("devices", os.environ["CUDA_VISIBLE_DEVICES"])
+    if trial.number < 2:  # Neither ends before both have begun.
+        Path(f"begun-{trial.number}").touch()
+        while not Path(f"begun-{1 - trial.number}").exists():
+            time.sleep(0.05)
+    return trial["x"]
+
+class Together:
+    @hpsearch.hookimpl
+    def hpsearch_start(self, study):
+        together.append(study.counts()["running"])
+
+study = hpsearch.search(
+    objective, {"x": hpsearch.Float(0, 1)}, backend="random", executor="ray", n_trials=6, seed=1,
+    address=cluster.address, resources_per_trial={"cpu": 1, "gpu": 0.5}, storage_path="results",
+    plugins=[Together()], progress=False,
+)
+cluster.shutdown()
+print(json.dumps({"together": max(together), "devices": [t.attrs["devices"] for t in study.trials]}))
+"""
+
+
+def run(script, tmp_path, *arguments):
     answer = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT, str(retries)],
+        [sys.executable, "-W", "ignore", "-c", script, *arguments],
         cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=240,
     )
     assert answer.returncode == 0, answer.stderr
-    seen = json.loads(answer.stdout.splitlines()[-1])
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def test_half_an_accelerator_each_puts_two_trials_on_one(tmp_path):
+    assert run(SHARING, tmp_path) == {"together": 2, "devices": ["0"] * 6}
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_node_that_is_killed_costs_at_most_its_trial(tmp_path, retries):
+    seen = run(DEATH, tmp_path, str(retries))
     trials, (killed,) = seen["trials"], seen["killed"]
     assert len({trial["node"] for trial in trials}) == 2
     assert sorted(seen["told"]) == list(range(8 + retries))

@@ -1,4 +1,4 @@
-"""Trials on clusters: two nodes, one of which dies in mid-search; one accelerator for two trials."""
+"""Trials on clusters: of two nodes one dies in mid-search; two trials share an accelerator."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ study = hpsearch.search(
     plugins=[Together()], progress=False,
 )
 cluster.shutdown()
-print(json.dumps({"together": max(together), "devices": [t.attrs["devices"] for t in study.trials]}))
+devices = [trial.attrs["devices"] for trial in study.trials]
+print(json.dumps({"together": max(together), "devices": devices}))
 """
 
 

@@ -284,7 +284,7 @@ def test_a_storage_url_never_shows():
 
 
 def search_options(url):
-    from hpsearch_optuna.backend import OptunaOptions
+    from hpsearch_optuna.options import OptunaOptions
 
     return OptunaOptions(storage=url)
 

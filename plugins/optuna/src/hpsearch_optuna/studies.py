@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import optuna
 
     from hpsearch.study import Study
-    from hpsearch_optuna.backend import OptunaOptions
+    from hpsearch_optuna.options import OptunaOptions
 
 
 def open_storage(options: OptunaOptions) -> optuna.storages.BaseStorage | None:

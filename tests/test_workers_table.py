@@ -52,8 +52,8 @@ def test_a_row_says_what_the_backend_says(name, variant, cells):
         with pytest.raises(CapabilityError, match="runs the trials itself and takes no executor"):
             hpsearch.search(lambda trial: 0.0, {"x": Float(0, 1)}, backend=name, executor="process")
         return
-    inline, process, ray, _ = cells
-    assert inline == "yes"
+    inline, process, ray, torchrun = cells
+    assert inline == torchrun == "yes"
     assert process == ray
     assert OPEN[process] == capabilities.max_parallel
 

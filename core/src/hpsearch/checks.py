@@ -78,7 +78,8 @@ def check_capabilities(plugin: Plugin, study: Study, retries: int, executor: obj
     if len(study.directions) > 1 and study.pruner is not None:
         raise ArgumentError("a pruner compares one value, and the study has several directions")
     if executor != "inline" and capabilities.owns_loop:
-        raise CapabilityError(f"{plugin} runs the trials itself and takes no executor")
+        reason = getattr(executor, "no_loop_owner", " and takes no executor")
+        raise CapabilityError(f"{plugin} runs the trials itself{reason}")
     if study.space is None:
         if not capabilities.define_by_run:
             raise CapabilityError(

@@ -61,6 +61,10 @@ class TrialTimeoutError(HpsearchError):
     """A trial took longer than ``trial_timeout`` allows."""
 
 
+class RankError(HpsearchError):
+    """The processes of one launch (``torchrun``) can no longer train trials together."""
+
+
 class JournalError(HpsearchError):
     """The journal cannot be used: a newer schema, another study's file, not a journal at all."""
 

@@ -2,7 +2,10 @@
 
 import multiprocessing
 import os
+import socket
+import subprocess
 import sys
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -283,3 +286,49 @@ def elsewhere(other_processes, request):
     yield other_processes[0]
     for module in modules:
         cloudpickle.unregister_pickle_by_value(module)
+
+
+RANKS = Path(__file__).parent / "ranks"
+
+
+@pytest.fixture(scope="session")
+def torchrun():
+    """Start a script of the folder ``ranks`` in two processes that train together, on gloo."""
+
+    def start(script, *arguments):
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        launcher += ["--nproc_per_node", "2"]
+        return _start([*launcher, RANKS / script, *arguments])
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def two_processes():
+    """The same without a launcher, as a cluster's own scheduler starts them; rank 0 first."""
+
+    def start(script, *arguments):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+        return [
+            _start(
+                [sys.executable, RANKS / script, *arguments],
+                **where,
+                RANK=str(rank),
+                LOCAL_RANK=str(rank),
+            )
+            for rank in range(2)
+        ]
+
+    return start
+
+
+def _start(command, **variables):
+    return subprocess.Popen(
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
+    )

@@ -98,10 +98,10 @@ def test_neither_both_nor_none_of_trainer_and_factory(make_trainer):
         hyperparameter_search(trainer, LR, backend="random", trainer_factory=lambda _: trainer)
 
 
-def test_several_processes_are_refused(make_trainer, monkeypatch):
+def test_a_trainer_of_several_processes_is_refused_in_a_search_of_one(make_trainer, monkeypatch):
     trainer = make_trainer()
     monkeypatch.setattr(type(trainer.args), "world_size", 2)
-    with pytest.raises(ArgumentError, match="2 processes train together"):
+    with pytest.raises(ArgumentError, match="trains in 2 processes together.* runs in 1"):
         hyperparameter_search(trainer, LR, backend="random")
 
 

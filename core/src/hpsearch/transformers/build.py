@@ -37,15 +37,22 @@ def check_source(trainer: Trainer | None, trainer_factory: TrainerFactory | None
     builds_loader = type(trainer).get_eval_dataloader is not Trainer.get_eval_dataloader
     if trainer.eval_dataset is None and not builds_loader:
         raise ArgumentError("the Trainer has no eval_dataset, so no trial can be judged")
-    check_world(trainer)
 
 
-def check_world(trainer: Trainer) -> None:
-    """Raise :class:`ArgumentError` if several processes train together."""
-    if trainer.args.world_size > 1:
+def check_world(trainer: Trainer, processes: int) -> None:
+    """Raise :class:`ArgumentError` unless so many processes train together."""
+    size = trainer.args.world_size
+    if size == 1 < processes:
         raise ArgumentError(
-            f"{trainer.args.world_size} processes train together here, and a Trainer search runs "
-            "in one: start the script without torchrun or accelerate launch"
+            f"{processes} processes were started, and the Trainer trains in each of them alone; on "
+            "a machine without accelerators they train together with TrainingArguments(use_cpu="
+            "True)"
+        )
+    if size != processes:
+        raise ArgumentError(
+            f"the Trainer trains in {size} processes together, and the search runs in {processes}; "
+            "under torchrun and accelerate launch, call "
+            "hpsearch.transformers.hyperparameter_search in each process"
         )
 
 
@@ -74,7 +81,6 @@ def built(trainer_factory: TrainerFactory, view: ReadTrial) -> Trainer:
         raise
     if not isinstance(trainer, Trainer):
         raise ArgumentError(f"trainer_factory returned {trainer!r}, expected a Trainer")
-    check_world(trainer)
     return trainer
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,14 @@ from transformers.trainer_utils import number_of_arguments
 from hpsearch.errors import ArgumentError, TrialPruned, listed
 from hpsearch.transformers import arguments
 from hpsearch.transformers.baseline import enqueue_baseline
-from hpsearch.transformers.build import TrainerFactory, built, check_process, check_source, set_up
+from hpsearch.transformers.build import (
+    TrainerFactory,
+    built,
+    check_process,
+    check_source,
+    check_world,
+    set_up,
+)
 from hpsearch.transformers.callbacks import listen
 from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.environment import environment
@@ -56,6 +63,7 @@ class TrainerObjective:
         baseline: Try the parameters that the Trainer came with as well.
         space_function: The define-by-run function that is searched, where there is one. What it
             suggests without returning it is then its own affair, and only what it returns is set.
+        processes: How many processes train each trial together.
 
     Raises:
         ArgumentError: Both or neither of a Trainer and a factory are given, the Trainer cannot be
@@ -73,8 +81,11 @@ class TrainerObjective:
         checkpoint: bool = False,
         baseline: bool = False,
         space_function: SpaceFunction | None = None,
+        processes: int = 1,
     ) -> None:
         check_source(trainer, trainer_factory)
+        if trainer is not None:
+            check_world(trainer, processes)
         if baseline and trainer is None:
             raise ArgumentError(
                 "baseline=True tries the arguments that a Trainer came with, and trainer_factory "
@@ -87,6 +98,7 @@ class TrainerObjective:
         self._checkpoint = checkpoint
         self._baseline = baseline
         self._space_function = space_function
+        self._processes = processes
         self._consumed: set[str] = set()
         self._earlier: frozenset[int] = frozenset()
         self._hand_in = False
@@ -121,6 +133,10 @@ class TrainerObjective:
         self._run_names.take_over(study.trials)
         if self._baseline and trainer is not None and not study.trials:
             enqueue_baseline(trainer.args, study)
+
+    def follow(self, directions: Sequence[str]) -> None:
+        """Take part, in a process beside the one that runs the search and calls ``prepare``."""
+        self._objective.directions = tuple(directions)
 
     def _check_name(self, trainer: Trainer, name: str) -> None:
         args = trainer.args
@@ -187,7 +203,9 @@ class TrainerObjective:
 
     def _source(self, view: ReadTrial) -> Trainer:
         if self._factory is not None:
-            return built(self._factory, view)
+            trainer = built(self._factory, view)
+            check_world(trainer, self._processes)
+            return trainer
         assert self._recipe is not None
         return self._recipe.trainer
 

@@ -161,7 +161,8 @@ class TrialRun:
         """Delete the checkpoints that only this run asked for and that nobody needs any more."""
         needed = {step, None if self.counting is None else self.counting.step}
         for other in self._asked_for - needed:
-            shutil.rmtree(self._folder(other), ignore_errors=True)
+            if self.trainer.args.should_save:  # of several processes, the one that writes
+                shutil.rmtree(self._folder(other), ignore_errors=True)
         self._asked_for &= needed
 
     def _evaluation(self, metrics: Mapping[str, Any]) -> Evaluation:

@@ -6,16 +6,18 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from transformers import Trainer
+from transformers import Trainer, TrainingArguments
 
 from hpsearch.api import search
 from hpsearch.errors import SearchFailedError
-from hpsearch.study import BestRun
+from hpsearch.study import BestRun, Study
 from hpsearch.transformers.build import TrainerFactory
 from hpsearch.transformers.checkpoints import CheckpointKeeper
 from hpsearch.transformers.metrics import ComputeObjective, ObjectiveFrom
 from hpsearch.transformers.objective import TrainerObjective
 from hpsearch.transformers.pristine import quick_collections
+from hpsearch.transformers.ranks.launch import processes
+from hpsearch.transformers.ranks.search import check_alone, check_bound, search_together
 from hpsearch.transformers.reads import SpaceFunction
 from hpsearch.transformers.upstream import DEFAULT_SPACE, backend_name, translated
 
@@ -35,6 +37,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     objective_from: ObjectiveFrom = "last",
     keep_checkpoints: int | None = None,
     baseline: bool = False,
+    rank_timeout: float = 60.0,
     **options: Any,
 ) -> BestRun | list[BestRun]:
     """Search a Trainer's hyperparameters: the arguments of ``Trainer.hyperparameter_search``.
@@ -57,6 +60,8 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         keep_checkpoints: How many trials keep their checkpoints: the best ones, which then have
             one in any case. None leaves what the Trainer's arguments save.
         baseline: Try the arguments that the Trainer came with as well, before any suggestion.
+        rank_timeout: Under ``torchrun`` and ``accelerate launch``: seconds within which all ranks
+            have to leave a trial that failed on one of them; those that cannot are ended.
         **options: Every other option of :func:`hpsearch.search` (``timeout``, ``seed``,
             ``pruner``, ``storage``, ``resume``, ``catch``, ...), and the backend's own ones.
 
@@ -72,33 +77,48 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     if keep_checkpoints is not None:
         options["plugins"] = [*options.get("plugins", ()), CheckpointKeeper(keep_checkpoints)]
     space = SpaceFunction(hp_space) if callable(hp_space) else hp_space
-    objective = TrainerObjective(
-        trainer,
-        trainer_factory=trainer_factory,
-        compute_objective=compute_objective,
-        hp_name=hp_name,
-        objective_from=objective_from,
-        checkpoint=bool(keep_checkpoints),
-        baseline=baseline,
-        space_function=space if isinstance(space, SpaceFunction) else None,
-    )
-    with quick_collections():
+
+    def make(**changes: Any) -> TrainerObjective:
+        given: dict[str, Any] = {
+            "trainer_factory": trainer_factory,
+            "compute_objective": compute_objective,
+            "hp_name": hp_name,
+            "objective_from": objective_from,
+            "checkpoint": bool(keep_checkpoints),
+            "baseline": baseline,
+            "space_function": space if isinstance(space, SpaceFunction) else None,
+        }
+        return TrainerObjective(trainer, **{**given, **changes})
+
+    def run(objective: TrainerObjective, **place: Any) -> Study:
         try:
             study = search(
                 objective,
                 DEFAULT_SPACE if space is None else space,
                 backend=backend_name(backend),
                 n_trials=n_trials,
-                **{"direction": direction, **options},
+                **{"direction": direction, **options, **place},
             )
         except SearchFailedError as error:
             refusal = objective.refusal(error.study)
             if refusal is None:
                 raise
             raise refusal from error.__cause__
-    refusal = objective.refusal(study)
-    if refusal is not None:
-        raise refusal
+        refusal = objective.refusal(study)
+        if refusal is not None:
+            raise refusal
+        return study
+
+    check_bound(rank_timeout)
+    with quick_collections():
+        if processes() == 1:
+            study = run(make())
+        else:
+            check_alone(options, processes())
+            args = TrainingArguments if trainer is None else trainer.args
+            study = search_together(
+                make, run, rank_timeout=rank_timeout, collective_timeout=args.ddp_timeout
+            )
     return study.best if len(study.directions) == 1 else study.best_runs
 
 

@@ -1,0 +1,106 @@
+"""Every rank but 0: trains each trial beside rank 0, with what rank 0 says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hpsearch.channel import Channel
+from hpsearch.errors import HpsearchError
+from hpsearch.evaluate import Evaluate, Outcome
+from hpsearch.transformers.ranks import result
+from hpsearch.transformers.ranks.together import SearchEnded, Together
+from hpsearch.transformers.reads import SpaceFunction
+
+if TYPE_CHECKING:
+    from hpsearch.distributions import Distribution
+    from hpsearch.study import Study
+    from hpsearch.transformers.objective import TrainerObjective
+    from hpsearch.trial import Trial
+
+
+class MakeObjective(Protocol):
+    """Returns the user's objective, with what differs on a rank."""
+
+    def __call__(self, *, processes: int, **changes: Any) -> TrainerObjective: ...
+
+
+def follow(together: Together, make: MakeObjective) -> Study:
+    """Take part in the search until rank 0 ends it.
+
+    Returns:
+        The study as rank 0 has it.
+
+    Raises:
+        RankError: The ranks cannot go on together.
+        HpsearchError: What the search raises on rank 0.
+    """
+    board = together.board
+    told = SpaceFunction(lambda trial: _told_space(together, trial))
+    try:
+        objective = make(
+            processes=board.size,
+            hp_name=lambda _trial: together.hear("run_name")["value"],
+            space_function=told,
+            baseline=False,
+        )
+    except HpsearchError as error:
+        board.post(f"ready/{board.rank}", result.note_of_error(error))
+        board.post(f"heard/{board.rank}", {})
+        raise
+    board.post(f"ready/{board.rank}", {})
+    try:
+        begin = together.hear_begin()
+        objective.follow(begin["directions"])
+        functions = {"user's": told, "core's": told.function, None: None}
+        function = functions[begin["space_function"]]
+        evaluate = Evaluate(objective, function, len(begin["directions"]))
+        while True:
+            channel = FollowingChannel(together)
+
+            def run(channel: FollowingChannel = channel) -> Outcome:
+                return evaluate(together.hear("trial"), channel)
+
+            together.take_part(run, channel)
+    except SearchEnded as ended:
+        board.post(f"heard/{board.rank}", {})
+        note = ended.note
+    return result.study_of(note)
+
+
+def _told_space(together: Together, trial: Trial) -> Any:
+    """Give a trial the parameters that rank 0's space function suggested; return what it did."""
+    note = together.hear("space")
+    trial._params.update(note["params"])
+    return note["returned"]
+
+
+class FollowingChannel(Channel):
+    """The channel of the other ranks: what rank 0 was answered is the answer here too.
+
+    What goes one way only, facts about the trial, rank 0 says itself; these are kept in case that
+    the trial ends here alone.
+    """
+
+    def __init__(self, together: Together) -> None:
+        self._together = together
+        self.told_to_prune = False
+        self.facts: dict[str, Any] = {}
+        self.stopped = False
+
+    def report(self, step: int, values: tuple[float, ...], checkpoint: str | None = None) -> bool:
+        prune = bool(self._together.hear(f"report/{step}")["prune"])
+        self.told_to_prune |= prune
+        return prune
+
+    def suggest(self, name: str, distribution: Distribution) -> Any:
+        return self._together.hear(f"suggest/{name}")["value"]
+
+    def derive(self, values: Mapping[str, Any]) -> None:
+        pass
+
+    def annotate(self, name: str, value: Any) -> None:
+        self.facts[name] = value
+
+    def stop(self) -> None:
+        self.stopped = True

@@ -1,0 +1,177 @@
+"""Rank 0: runs the search, and each trial of it together with the other ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.channel import LocalChannel
+from hpsearch.checks import check_json
+from hpsearch.errors import RankError
+from hpsearch.evaluate import Evaluate, Outcome, payload_of
+from hpsearch.executors import Executor
+from hpsearch.transformers.ranks import result
+from hpsearch.transformers.ranks.together import Together
+from hpsearch.transformers.reads import SpaceFunction
+
+if TYPE_CHECKING:
+    from hpsearch.distributions import Distribution
+    from hpsearch.history import History
+    from hpsearch.study import Study
+    from hpsearch.trial import Trial
+
+_START = 1800.0  # seconds in which every rank has to come to the search; torch's own patience
+_FAREWELL = 5.0  # seconds in which they have to hear that it is over, before rank 0 moves on
+
+
+def lead(together: Together, run: Callable[[Executor], Study]) -> Study:
+    """Run the search; whatever ends it ends it on every rank.
+
+    Args:
+        together: Rank 0's part.
+        run: Runs the search on the executor that it gets.
+
+    Raises:
+        RankError: The ranks cannot go on together.
+        HpsearchError: Whatever else the search raises.
+    """
+    try:
+        _wait_for_followers(together)
+        study = run(RanksExecutor(together))
+    except BaseException as error:
+        with suppress(RankError):  # what ended the search outranks that nobody hears of it
+            _say_end(together, result.note_of_error(error))
+        raise
+    _say_end(together, result.note_of_study(study))
+    return study
+
+
+def _wait_for_followers(together: Together) -> None:
+    deadline = monotonic() + _START
+    for rank in _followers(together):
+
+        def give_up(rank: int = rank) -> None:
+            if monotonic() > deadline:
+                raise RankError(f"rank {rank} did not come to the search within {_START:g} s")
+
+        note = together.board.read(f"ready/{rank}", give_up)
+        if "error" in note:
+            result.study_of(note)
+
+
+def _say_end(together: Together, note: dict[str, Any]) -> None:
+    """Tell every rank how the search ended, and serve the store until they know."""
+    together.board.post("end", note)
+    deadline = monotonic() + _FAREWELL
+
+    def give_up() -> None:
+        if monotonic() > deadline:
+            raise RankError("a rank did not hear that the search is over")
+
+    with suppress(RankError):  # it is stuck or gone, and ends by its own watch
+        for rank in _followers(together):
+            together.board.read(f"heard/{rank}", give_up)
+
+
+def _followers(together: Together) -> range:
+    return range(1, together.board.size)
+
+
+class RanksExecutor(Executor):
+    """Runs each trial in all ranks together, one trial at a time."""
+
+    n_workers = 1
+
+    def __init__(self, together: Together) -> None:
+        self._together = together
+        self.no_loop_owner = (
+            f", and {together.board.size} processes train each trial together here, which an "
+            "engine's own workers cannot: use backend 'optuna', 'random' or 'grid' under torchrun "
+            "and accelerate launch, or start the script without them"
+        )
+
+    def open(self, history: History, evaluate: Evaluate) -> None:
+        self._history = history
+        function = evaluate.space_function
+        if function is not None:
+            evaluate = replace(evaluate, space_function=self._announced(function))
+        self._evaluate = evaluate
+        self._together.board.post(
+            "begin",
+            {"directions": history.study.directions, "space_function": _whose(function)},
+        )
+
+    def submit(self, trial: Trial) -> None:
+        self._trial = trial
+
+    def wait(self) -> tuple[Trial, Outcome]:
+        trial, together = self._trial, self._together
+        channel = LeadingChannel(self._history, trial, together)
+
+        def run() -> Outcome:
+            together.tell("trial", payload_of(trial))
+            return self._evaluate.run(trial, channel)
+
+        ending = together.take_part(run, channel)
+        if ending.interrupted:
+            raise ending.outcome.exception or KeyboardInterrupt(str(ending.outcome.error))
+        if ending.rank:
+            for name, fact in ending.facts.items():
+                if name not in trial.attrs:
+                    self._history.annotate(trial, name, fact)
+            if ending.stopped:
+                channel.stop()
+        if ending.alone:
+            self._history.annotate(trial, "left_by_rank", ending.rank)
+        return trial, ending.outcome
+
+    def close(self) -> None:
+        del self._history, self._evaluate
+
+    def _announced(self, function: Callable[[Trial], Any]) -> Callable[[Trial], Any]:
+        """Have the other ranks hear what the space function, which is called here alone, gives."""
+
+        def announcing(trial: Trial) -> Any:
+            returned = function(trial)
+            check_json("the space function returned", returned)
+            self._together.tell("space", {"params": dict(trial.params), "returned": returned})
+            return returned
+
+        return announcing
+
+
+def _whose(function: object) -> str | None:
+    """Say whether a space function names what is searched, as the user's does, or adds groups."""
+    if function is None:
+        return None
+    return "user's" if isinstance(function, SpaceFunction) else "core's"
+
+
+class LeadingChannel(LocalChannel):
+    """The channel of rank 0: talks to the study, and tells the other ranks its answers."""
+
+    def __init__(self, history: History, trial: Trial, together: Together) -> None:
+        super().__init__(history, trial)
+        self._together = together
+        self.told_to_prune = False
+        self.facts: dict[str, Any] = {}
+        self.stopped = False
+
+    def report(self, step: int, values: tuple[float, ...], checkpoint: str | None = None) -> bool:
+        prune = super().report(step, values, checkpoint)
+        self.told_to_prune |= prune
+        self._together.tell(f"report/{step}", {"prune": prune})
+        return prune
+
+    def suggest(self, name: str, distribution: Distribution) -> Any:
+        value = super().suggest(name, distribution)
+        self._together.tell(f"suggest/{name}", {"value": value})
+        return value
+
+    def annotate(self, name: str, value: Any) -> None:
+        super().annotate(name, value)
+        if name == "run_name":
+            self._together.tell(name, {"value": value})

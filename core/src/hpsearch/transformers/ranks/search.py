@@ -1,0 +1,69 @@
+"""One search on all ranks: rank 0 leads, the others follow."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+from hpsearch.errors import ArgumentError
+from hpsearch.executors import Executor
+from hpsearch.study import Study
+from hpsearch.transformers.ranks.follower import MakeObjective, follow
+from hpsearch.transformers.ranks.launch import join
+from hpsearch.transformers.ranks.leader import lead
+from hpsearch.transformers.ranks.together import Together
+
+
+class Run(Protocol):
+    """Runs the search of an objective on an executor."""
+
+    def __call__(self, objective: Any, *, executor: Executor) -> Study: ...
+
+
+def search_together(
+    make: MakeObjective, run: Run, *, rank_timeout: float, collective_timeout: float
+) -> Study:
+    """Run one search in every process of the launch; each of them calls this.
+
+    Args:
+        make: Returns the objective: as the user wants it, with what differs on this rank.
+        run: Runs the search; called on rank 0 alone.
+        rank_timeout: Seconds from a failure on any rank until all are together again.
+        collective_timeout: Of the process group that is started after a failure, in seconds.
+
+    Returns:
+        The study, on every rank.
+
+    Raises:
+        RankError: The ranks cannot go on together.
+        HpsearchError: Whatever else the search raises on rank 0, on every rank.
+    """
+    board = join()
+    together = Together(board, rank_timeout, collective_timeout)
+    try:
+        if board.rank:
+            return follow(together, make)
+        return lead(together, lambda ranks: run(make(processes=board.size), executor=ranks))
+    finally:
+        together.close()
+
+
+def check_alone(options: dict[str, Any], processes: int) -> None:
+    """Raise :class:`ArgumentError` for options that ask for other processes beside these."""
+    if options.get("executor", "inline") != "inline" or options.get("n_workers") not in (None, 1):
+        raise ArgumentError(
+            f"{processes} processes train each trial together here, one trial at a time, so "
+            "executor= and n_workers= do not work under torchrun and accelerate launch; start the "
+            "script without them to train several trials at a time"
+        )
+
+
+def check_bound(rank_timeout: object) -> None:
+    """Raise :class:`ArgumentError` unless it is a number of seconds above 0."""
+    if (
+        isinstance(rank_timeout, bool)
+        or not isinstance(rank_timeout, int | float)
+        or not math.isfinite(rank_timeout)
+        or rank_timeout <= 0
+    ):
+        raise ArgumentError(f"rank_timeout is {rank_timeout!r}, expected seconds above 0")

@@ -156,6 +156,11 @@ def test_a_study_is_resumed_on_each_rank(seen):
     assert states({"trials": resumed["again"]}) == ["complete"] * 4
 
 
+def test_rank_0_alone_runs_the_search_and_writes_its_journal(ranks):
+    assert ranks[0]["by_rank_0_alone"] == {"hooks": ["start", "tell"] * 2, "journal": True}
+    assert ranks[1]["by_rank_0_alone"] == {"hooks": [], "journal": False}
+
+
 @pytest.mark.parametrize(
     ("scenario", "error"),
     [

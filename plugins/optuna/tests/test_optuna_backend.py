@@ -311,12 +311,22 @@ def test_steps_that_only_nearly_reach_the_end_are_all_searched():
     space = {
         "over": Float(0.1, 0.1 + 3 * 0.2, step=0.2),
         "under": Float(0.0, 0.3 - 1e-16, step=0.1),
+        "from a sum": Float(0.1 + 0.2, 0.6, step=0.1),
+        "in thirds": Float(1 / 3, 2 / 3, step=1 / 3),
     }
     study = search(lambda trial: trial["over"], space, n_trials=60)
     for name, distribution in space.items():
         seen = {trial[name] for trial in study.trials}
         assert {round(x, 9) for x in seen} == {round(x, 9) for x in distribution.values()}
-        assert max(seen) <= distribution.high
+        assert distribution.low <= min(seen) <= max(seen) <= distribution.high
+
+
+def test_steps_that_optuna_cannot_count_are_refused_by_name():
+    space = {
+        "x": Float(166556.17674247947, 166556.17674247947 + 96 * 4.2653532e-8, step=4.2653532e-8)
+    }
+    with pytest.raises(SpaceError, match="'x': a float .* more digits than Optuna can count"):
+        search(lambda trial: trial["x"], space)
 
 
 def test_a_step_that_nearly_reaches_the_end_can_be_enqueued():

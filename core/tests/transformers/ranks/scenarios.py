@@ -176,6 +176,27 @@ def resumed(folder):
     return {"first": told(first.study), "again": told(again.study)}
 
 
+class Heard:
+    """Notes which hooks of a search are called in this rank."""
+
+    def __init__(self):
+        self.hooks = []
+
+    @hpsearch.hookimpl
+    def hpsearch_start(self, study, trial):
+        self.hooks.append("start")
+
+    @hpsearch.hookimpl
+    def hpsearch_tell(self, study, trial):
+        self.hooks.append("tell")
+
+
+def by_rank_0_alone(folder):
+    heard, journal = Heard(), folder.parent / f"of_rank{RANK}.db"
+    search(make_trainer(folder), plugins=[heard], storage=journal)
+    return {"hooks": heard.hooks, "journal": journal.exists()}
+
+
 def misspelt(folder):
     return search(make_trainer(folder), {"learning_rat": hpsearch.Float(0, 1)})
 
@@ -238,6 +259,7 @@ SCENARIOS = [
     factory,
     best_model,
     resumed,
+    by_rank_0_alone,
     misspelt,
     unread,
     wrong_on_rank_1_alone,

@@ -19,8 +19,9 @@ def to_optuna(distribution: Distribution) -> optuna.distributions.BaseDistributi
     from optuna import distributions as native
 
     match distribution:
-        case Float(low, _, log=log, step=step):
-            return native.FloatDistribution(low, top(distribution), log=log, step=step)
+        case Float(log=log):
+            low, high, step = in_decimals(distribution)
+            return native.FloatDistribution(low, high, log=log, step=step)
         case Int(low, high, log=log, step=step):
             return native.IntDistribution(low, high, log=log, step=step)
         case Categorical(choices):
@@ -35,14 +36,27 @@ def fixed_distributions(
     """Return what ``study.ask`` can be given beforehand.
 
     None where a trial is asked for one parameter after the other: in define-by-run, where there
-    are conditions, and where a value of Optuna's may have to be rounded down.
+    are conditions, and where a value of Optuna's may have to be rounded.
+
+    Raises:
+        SpaceError: Optuna cannot count the steps of a parameter, which is named.
     """
-    if space is None or space.conditions:
+    if space is None:
         return None
-    for distribution in space.parameters.values():
-        if isinstance(distribution, Float) and top(distribution) > distribution.high:
-            return None
+    as_written = [_is_as_written(name, item) for name, item in space.parameters.items()]
+    if space.conditions or not all(as_written):
+        return None
     return {name: to_optuna(distribution) for name, distribution in space.parameters.items()}
+
+
+def _is_as_written(name: str, distribution: Distribution) -> bool:
+    if not isinstance(distribution, Float):
+        return True
+    try:
+        low, high, step = in_decimals(distribution)
+    except SpaceError as error:
+        raise SpaceError(f"parameter {name!r}: {error}") from None
+    return low >= distribution.low and high <= distribution.high and step == distribution.step
 
 
 def from_optuna(native: Any) -> Distribution:
@@ -71,9 +85,10 @@ def kind_of(thing: object) -> str | None:
 def suggest(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
     """Ask an Optuna trial for a value of a portable distribution."""
     match distribution:
-        case Float(low, high, log=log, step=step):
-            value = trial.suggest_float(name, low, top(distribution), log=log, step=step)
-            return value if step is None else min(value, high)
+        case Float(log=log):
+            low, high, step = in_decimals(distribution)
+            value = trial.suggest_float(name, low, high, log=log, step=step)
+            return value if step is None else min(max(value, distribution.low), distribution.high)
         case Int(low, high, log=log, step=step):
             return trial.suggest_int(name, low, high, log=log, step=step)
         case Categorical(choices):
@@ -82,18 +97,26 @@ def suggest(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
 
 def to_optuna_value(value: Any, distribution: Distribution) -> Any:
     """Return a value of a portable distribution as one of its Optuna distribution."""
-    return min(value, top(distribution)) if isinstance(distribution, Float) else value
+    if isinstance(distribution, Float):
+        low, high, _ = in_decimals(distribution)
+        return min(max(value, low), high)
+    return value
 
 
-def top(distribution: Float) -> float:
-    """Return the upper bound as Optuna wants it: on the steps, in decimal arithmetic.
+def in_decimals(distribution: Float) -> tuple[float, float, float | None]:
+    """Return low, high and step as Optuna wants them: on the steps, in decimal arithmetic.
 
     Where the steps only nearly reach ``high``, as ``0.1 + 3 * 0.2`` in binary does with 0.7,
-    Optuna would warn and might leave the last one out.
+    Optuna would warn and leave the last one out. Bounds with all the digits of a binary number
+    are no decimal number of steps apart, so they count as the decimal numbers that they stand for.
     """
-    if distribution.step is None:
-        return distribution.high
-    low, high, step = (
-        Decimal(str(number)) for number in (distribution.low, distribution.high, distribution.step)
-    )
-    return float(low + round((high - low) / step) * step)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if step is None:
+        return low, high, None
+    count = round((high - low) / step)
+    for digits in (17, 15, 12, 9):
+        start, width = (Decimal(str(float(f"{number:.{digits}g}"))) for number in (low, step))
+        end = Decimal(str(float(start + count * width)))
+        if (end - start) % width == 0:
+            return float(start), float(end), float(width)
+    raise SpaceError(f"{distribution} has more digits than Optuna can count steps with")

@@ -44,6 +44,13 @@ class Channel(Protocol):
     def stop(self) -> None:
         """Ask the study to start no more trials."""
 
+    def agree(self, name: str, decide: Callable[[], Any]) -> Any:
+        """Decide a JSON value once for all processes that run this trial together.
+
+        Where several do, one of them decides, the others get its answer and never call ``decide``.
+        """
+        return decide()
+
 
 class LocalChannel(Channel):
     """The channel of a trial that runs in the study's own process."""

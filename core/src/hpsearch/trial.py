@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -304,6 +304,10 @@ class Trial(Mapping[str, Any]):
         if self._channel is None:
             raise HpsearchError(f"trial {self.number} has ended; {wish} works while it runs")
         return self._channel
+
+    def _agree(self, name: str, decide: Callable[[], Any]) -> Any:
+        """Decide something once for all processes that run this trial together."""
+        return self._live("agree").agree(name, decide)
 
     def _derive(self, derived: Mapping[str, Any]) -> None:
         """Set what a space function returned beyond the searched parameters."""

@@ -28,6 +28,7 @@ from hpsearch.transformers.environment import environment
 from hpsearch.transformers.metrics import ComputeObjective, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.pristine import borrowed, settle
+from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.reads import ReadTrial, SpaceFunction
 from hpsearch.transformers.recipe import Recipe
 from hpsearch.transformers.resume import check_saving, going_on
@@ -173,6 +174,8 @@ class TrainerObjective:
 
     def _run(self, trial: Trial) -> tuple[float, ...]:
         view = ReadTrial(trial)
+        if self._has_travelled:
+            self._processes = processes()
         trainer = self._source(view)
         if self._has_travelled:
             self._has_travelled = False
@@ -204,10 +207,11 @@ class TrainerObjective:
     def _source(self, view: ReadTrial) -> Trainer:
         if self._factory is not None:
             trainer = built(self._factory, view)
-            check_world(trainer, self._processes)
-            return trainer
-        assert self._recipe is not None
-        return self._recipe.trainer
+        else:
+            assert self._recipe is not None
+            trainer = self._recipe.trainer
+        check_world(trainer, self._processes)
+        return trainer
 
     def _values_for_arguments(self, trainer: Trainer, view: ReadTrial) -> dict[str, Any]:
         """Return what is set on the arguments: every field that the factory has not read."""

@@ -66,7 +66,7 @@ class TrialRun:
 
     def begin(self, names: RunNames) -> None:
         """Name the run and give it its folder, once all parameters are known."""
-        self.name = names.of(self.trial, self._output_dir())
+        self.name = self.trial._agree("run_name", lambda: names.of(self.trial, self._output_dir()))
         self.trainer.args.output_dir = str(self._output_dir() / self.name)
         self.trial.annotate("run_name", self.name)
         self.trial.annotate("output_dir", str(self._output_dir().absolute()))

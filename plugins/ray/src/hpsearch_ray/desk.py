@@ -1,6 +1,7 @@
-"""Where running trials ask for parameters, since Tune's own reports go one way only.
+"""Where running trials talk to their study, since Tune's own reports go one way only.
 
-Used where Ray runs the trials of another backend, which may suggest while a trial runs.
+Used where Ray runs the trials of another backend, which may suggest while a trial runs, and where
+several workers share a trial: one of them asks, and the others read the answers here.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class _Desk:
         self._asked: asyncio.Queue[tuple[int, str, str]] = asyncio.Queue()
         self._open: dict[int, asyncio.Future[str]] = {}
         self._count = 0
+        self._shared: dict[str, dict[str, asyncio.Future[str]]] = {}
+        self._left: dict[str, str] = {}
 
     async def ask(self, trial: str, message: str) -> str:
         """Return the study's reply to a trial."""
@@ -40,6 +43,30 @@ class _Desk:
         self._open[ticket] = asyncio.get_running_loop().create_future()
         await self._asked.put((ticket, trial, message))
         return await self._open[ticket]
+
+    async def share(self, trial: str, key: str, message: str) -> None:
+        """Let the other workers of a trial read something."""
+        self._note(trial, key).set_result(message)
+
+    async def read(self, trial: str, key: str) -> str:
+        """Return what is shared under a key, as soon as it is."""
+        return await self._note(trial, key)
+
+    async def leave(self, trial: str, ending: str, alone: bool) -> None:
+        """Keep how a worker left its trial: the first that did so alone, else any."""
+        self._left.setdefault(f"{trial} alone" if alone else trial, ending)
+
+    async def ending(self, trial: str) -> str | None:
+        """Return how a trial that has ended was left, None if nobody said; and forget it."""
+        self._shared.pop(trial, None)
+        all_left, left_alone = self._left.pop(trial, None), self._left.pop(f"{trial} alone", None)
+        return left_alone or all_left
+
+    def _note(self, trial: str, key: str) -> asyncio.Future[str]:
+        notes = self._shared.setdefault(trial, {})
+        if key not in notes:
+            notes[key] = asyncio.get_running_loop().create_future()
+        return notes[key]
 
     async def next(self) -> tuple[int, str, str]:
         """Return the next question: its ticket, the trial, the message."""
@@ -69,7 +96,21 @@ def open_desk(search: str, driver: Driver) -> Iterator[None]:
 
 def asking(search: str, trial: str) -> Callable[[str, Distribution], Any]:
     """Return what asks the study for a parameter of a trial that runs in this process."""
-    return MessageChannel(partial(_send, search, trial)).suggest
+    return MessageChannel(partial(ask, search, trial)).suggest
+
+
+def ask(search: str, trial: str, message: Message) -> Message:
+    """Return the study's reply to a trial that runs in this process."""
+    reply: Message = call(search, "ask", trial, message)
+    return reply
+
+
+def call(search: str, method: str, trial: str, *arguments: Any) -> Any:
+    """Call a method of the desk from a worker; messages go and come as JSON."""
+    desk: Any = ray.get_actor(_name(search))
+    texts = [json.dumps(item) if isinstance(item, dict) else item for item in arguments]
+    reply = ray.get(getattr(desk, method).remote(trial, *texts))
+    return None if reply is None else json.loads(reply)
 
 
 def _serve(desk: Any, driver: Driver) -> None:
@@ -78,12 +119,6 @@ def _serve(desk: Any, driver: Driver) -> None:
             ticket, trial, message = ray.get(desk.next.remote())
             reply = driver.asked(trial, json.loads(message))
             ray.get(desk.reply.remote(ticket, json.dumps(reply)))
-
-
-def _send(search: str, trial: str, message: Message) -> Message:
-    desk: Any = ray.get_actor(_name(search))
-    reply: Message = json.loads(ray.get(desk.ask.remote(trial, json.dumps(message))))
-    return reply
 
 
 def _name(search: str) -> str:

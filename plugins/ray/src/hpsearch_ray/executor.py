@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hpsearch.errors import OptionError
 from hpsearch.executors import LoopExecutor
 from hpsearch_ray.options import RayOptions
 
@@ -21,6 +24,8 @@ class RayExecutorOptions:
     Attributes:
         resources_per_trial: Such as ``{"cpu": 2, "gpu": 0.5}``, or a placement group factory. None
             is one CPU, and one GPU where the cluster has any.
+        workers_per_trial: Run each trial in so many workers together, connected by
+            ``torch.distributed``; ``resources_per_trial`` is then what each of them needs.
         address: The address of a cluster, or ``"auto"``. None takes the Ray that is running in
             this process, else starts one on this machine for the time of the search.
         storage_path: Where Ray keeps its files; None is Ray's own default, ``~/ray_results``.
@@ -35,6 +40,7 @@ class RayExecutorOptions:
     """
 
     resources_per_trial: Any = None
+    workers_per_trial: int = 1
     address: str | None = field(default=None, repr=False)
     storage_path: str | PathLike[str] | None = None
     storage_filesystem: Any = field(default=None, repr=False)
@@ -45,10 +51,25 @@ class RayExecutorOptions:
 
     def __post_init__(self) -> None:
         self.as_backend()
+        workers, resources = self.workers_per_trial, self.resources_per_trial
+        if type(workers) is not int or workers < 1:
+            raise OptionError(
+                f"workers_per_trial is {workers!r}, expected a whole number of at least 1"
+            )
+        if workers == 1:
+            return
+        if find_spec("torch") is None:
+            raise OptionError("workers_per_trial needs torch, which is not installed")
+        if not (resources is None or isinstance(resources, Mapping)):
+            raise OptionError(
+                f"resources_per_trial is {resources!r}, and with workers_per_trial a dict is "
+                "expected: what each worker needs"
+            )
 
     def as_backend(self) -> RayOptions:
-        """Return them as the backend's, which checks them."""
-        return RayOptions(**{item.name: getattr(self, item.name) for item in fields(self)})
+        """Return those that the backend has as well, which checks them."""
+        names = {item.name for item in fields(self)} - {"workers_per_trial"}
+        return RayOptions(**{name: getattr(self, name) for name in names})
 
 
 class RayExecutor(LoopExecutor):
@@ -64,6 +85,7 @@ class RayExecutor(LoopExecutor):
     def __init__(self, n_workers: int | None, options: RayExecutorOptions) -> None:
         self.n_workers = n_workers
         self._options = options.as_backend()
+        self._workers_per_trial = options.workers_per_trial
 
     def run(self, study: Study, evaluate: Evaluate) -> None:
         """Run the study's trials on Ray until no more may start.
@@ -77,4 +99,5 @@ class RayExecutor(LoopExecutor):
         from hpsearch_ray import loop
         from hpsearch_ray.engine import Engine
 
-        loop.run(study, evaluate, self._options, Engine.of_another(study, self.n_workers))
+        engine = Engine.of_another(study, self.n_workers)
+        loop.run(study, evaluate, self._options, engine, self._workers_per_trial)

@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from hpsearch_ray.cluster import connected, interruptible, tune_settings
 from hpsearch_ray.desk import open_desk
 from hpsearch_ray.driver import Driver
 from hpsearch_ray.engine import changes_trials
+from hpsearch_ray.group import Group
 from hpsearch_ray.hooks import Reports, Trials, read_criterion
 from hpsearch_ray.metrics import metric_names, mode_of
 from hpsearch_ray.parcel import sent
@@ -35,7 +37,13 @@ if TYPE_CHECKING:
     from hpsearch_ray.options import RayOptions
 
 
-def run(study: Study, evaluate: Evaluate, options: RayOptions, engine: Engine) -> None:
+def run(
+    study: Study,
+    evaluate: Evaluate,
+    options: RayOptions,
+    engine: Engine,
+    workers_per_trial: int = 1,
+) -> None:
     """Run the study's trials on Ray until no more may start.
 
     Where Ray is the backend, ``study.native`` is then its result.
@@ -49,7 +57,7 @@ def run(study: Study, evaluate: Evaluate, options: RayOptions, engine: Engine) -
     packed = travel.pack(evaluate, ray.cloudpickle.dumps)
     driver = Driver(study, engine)
     with connected(options):
-        _tune(driver, packed, options, engine)
+        _tune(driver, packed, options, engine, workers_per_trial)
     if driver.interrupted:
         raise KeyboardInterrupt
     if driver.error is not None:
@@ -57,13 +65,21 @@ def run(study: Study, evaluate: Evaluate, options: RayOptions, engine: Engine) -
     driver.end()
 
 
-def _tune(driver: Driver, packed: bytes, options: RayOptions, engine: Engine) -> None:
+def _tune(
+    driver: Driver, packed: bytes, options: RayOptions, engine: Engine, workers_per_trial: int
+) -> None:
     study = driver.study
-    resources = resources_of_a_trial(options.resources_per_trial)
+    resources = resources_of_a_trial(options.resources_per_trial, workers_per_trial)
     room = Room(resources, engine.most, changes_trials(engine.scheduler))
     asked = engine.proposals if isinstance(engine.proposals, Suggestions) else None
     parcel = f"hpsearch-{secrets.token_hex(8)}"
     work = Work(parcel, driver.space, len(study.directions), study.seed, str(Path.cwd()))
+    if workers_per_trial > 1:
+        place = {name: _arguments(options)[name] for name in ("storage_path", "storage_filesystem")}
+        group = Group(workers_per_trial, resources.bundles[0], str(Path.cwd()), **place)
+        # Ray Train asks for the workers' resources, all at once. The trial itself only waits, and
+        # Tune wants it to need something: a byte.
+        work, resources = replace(work, group=group), tune.PlacementGroupFactory([{"memory": 1}])
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", study.name)
     loggers: list[Any] = [logger() for logger in _LOGGERS]
     try:

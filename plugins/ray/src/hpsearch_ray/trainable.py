@@ -19,6 +19,7 @@ from hpsearch.checks import check_json
 from hpsearch.errors import ArgumentError, SpaceError, TrialPruned
 from hpsearch.trial import TrialState
 from hpsearch_ray.desk import asking
+from hpsearch_ray.group import Group, run_together
 from hpsearch_ray.metrics import MESSAGES, STEP, as_metrics, number_of
 from hpsearch_ray.parcel import received
 from hpsearch_ray.points import params_of
@@ -47,6 +48,7 @@ class Work:
         directions: How many objective values there are.
         study_seed: The study's seed.
         folder: The user's working directory.
+        group: Where several workers run each trial together, which; else None.
     """
 
     parcel: str
@@ -54,6 +56,7 @@ class Work:
     directions: int
     study_seed: int
     folder: str
+    group: Group | None = None
 
     def run(self, config: Mapping[str, Any]) -> None:
         """Run the trial that Ray has started here to its end, and report how it ended.
@@ -82,7 +85,10 @@ class Work:
                 "study_seed": self.study_seed,
                 "resume_from": resume_from,
             }
-            outcome = received(self.parcel)(payload, channel)
+            if self.group is None:
+                outcome = received(self.parcel)(payload, channel)
+            else:
+                outcome = run_together(self.group, self.parcel, name, payload, channel)
         channel.end(outcome)
 
     def as_trainable(self, name: str) -> Callable[[dict[str, Any]], None]:

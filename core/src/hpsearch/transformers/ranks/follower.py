@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.channel import Channel
@@ -38,12 +38,7 @@ def follow(together: Together, make: MakeObjective) -> Study:
     board = together.board
     told = SpaceFunction(lambda trial: _told_space(together, trial))
     try:
-        objective = make(
-            processes=board.size,
-            hp_name=lambda _trial: together.hear("run_name")["value"],
-            space_function=told,
-            baseline=False,
-        )
+        objective = make(processes=board.size, space_function=told, baseline=False)
     except HpsearchError as error:
         board.post(f"ready/{board.rank}", result.note_of_error(error))
         board.post(f"heard/{board.rank}", {})
@@ -95,6 +90,9 @@ class FollowingChannel(Channel):
 
     def suggest(self, name: str, distribution: Distribution) -> Any:
         return self._together.hear(f"suggest/{name}")["value"]
+
+    def agree(self, name: str, decide: Callable[[], Any]) -> Any:
+        return self._together.hear(f"agree/{name}")["value"]
 
     def derive(self, values: Mapping[str, Any]) -> None:
         pass

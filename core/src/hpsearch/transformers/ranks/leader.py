@@ -171,7 +171,7 @@ class LeadingChannel(LocalChannel):
         self._together.tell(f"suggest/{name}", {"value": value})
         return value
 
-    def annotate(self, name: str, value: Any) -> None:
-        super().annotate(name, value)
-        if name == "run_name":
-            self._together.tell(name, {"value": value})
+    def agree(self, name: str, decide: Callable[[], Any]) -> Any:
+        value = decide()
+        self._together.tell(f"agree/{name}", {"value": value})
+        return value

@@ -14,6 +14,7 @@ from hpsearch.channel import answer
 from hpsearch.errors import HpsearchError
 from hpsearch.evaluate import Outcome
 from hpsearch.trial import TrialState
+from hpsearch_ray.holding import HOLDS, give_back
 from hpsearch_ray.metrics import MESSAGES, trial_id
 from hpsearch_ray.points import params_of
 from hpsearch_ray.trainable import TrialFailed
@@ -52,6 +53,7 @@ class Driver:
         self._given: dict[str, dict[str, Any]] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._done_enough: set[str] = set()
+        self._held: dict[str, str] = {}
 
     @property
     def over(self) -> bool:
@@ -85,6 +87,9 @@ class Driver:
     def asked(self, name: str, message: Message) -> Message:
         """Answer what a running trial asks."""
         with self.guarded():
+            if message["call"] == HOLDS:
+                self._held[name] = message["group"]
+                return {"result": None}
             if name in self._trials:
                 return answer(self.study.history, self._trials[name], message)
         return {"error": "the search is over"}
@@ -140,6 +145,12 @@ class Driver:
             if tune_trial.status == "ERROR":
                 self.failed(tune_trial)
 
+    def release(self) -> None:
+        """Give back what the workers of trials hold that Tune stopped at once."""
+        for group in self._held.values():
+            give_back(group)
+        self._held.clear()
+
     def end(self) -> None:
         """Tell the history that Tune's time was over for the trials that still ran."""
         for name in list(self._trials):
@@ -163,6 +174,8 @@ class Driver:
 
     def _tell(self, name: str) -> None:
         del self.live[name]
+        if name in self._held:
+            give_back(self._held.pop(name))
         self.study.history.tell(self._trials.pop(name), self._outcomes.pop(name))
 
     def _stopped(self, trial: Trial, tune_trial: TuneTrial) -> Outcome:

@@ -19,6 +19,7 @@ from hpsearch.errors import HpsearchError, TrialPruned
 from hpsearch.evaluate import Outcome
 from hpsearch.trial import TrialState
 from hpsearch_ray import desk
+from hpsearch_ray.holding import HOLDS, held_here
 from hpsearch_ray.metrics import STEP, as_metrics
 from hpsearch_ray.parcel import received
 
@@ -135,6 +136,8 @@ def _take_part(config: Mapping[str, Any]) -> None:
         os.chdir(config["folder"])
     rank = train.get_context().get_world_rank()
     channel = MemberChannel(partial(desk.call, config["search"]), config["trial"], rank)
+    if rank == 0:
+        desk.ask(config["search"], config["trial"], {"call": HOLDS, "group": held_here()})
     outcome = received(config["search"])(config["payload"], channel)
     pruned_alone = outcome.state is TrialState.PRUNED and not channel.told_to_prune
     alone = pruned_alone or outcome.state is TrialState.FAILED

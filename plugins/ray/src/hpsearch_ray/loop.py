@@ -57,7 +57,10 @@ def run(
     packed = travel.pack(evaluate, ray.cloudpickle.dumps)
     driver = Driver(study, engine)
     with connected(options):
-        _tune(driver, packed, options, engine, workers_per_trial)
+        try:
+            _tune(driver, packed, options, engine, workers_per_trial)
+        finally:
+            driver.release()
     if driver.interrupted:
         raise KeyboardInterrupt
     if driver.error is not None:

@@ -11,8 +11,8 @@ class GroupTrainer(TorchTrainer):
     """Starts workers that are connected by ``torch.distributed``, and ends without delay."""
 
     def _create_default_callbacks(self) -> Any:
-        # One of them asks Ray's dashboard every second whether the training still lives, to remove
-        # its resources. Where no dashboard runs, each training waits 12 s for that to end (Ray
-        # 2.60), and the resources go with the process that asked for them in any case.
+        # One of them asks Ray's dashboard every second whether the training still lives, to give
+        # its resources back. Where no dashboard runs, that cannot work, and each training waits
+        # 12 s for its end (Ray 2.60); see hpsearch_ray.holding.
         callbacks = super()._create_default_callbacks()  # type: ignore[misc] # of Ray Train's V2
         return [c for c in callbacks if type(c).__name__ != "PlacementGroupCleanerCallback"]

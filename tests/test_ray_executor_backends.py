@@ -32,8 +32,8 @@ class Open:
 
 @pytest.mark.parametrize(
     ("backend", "options", "most"),
-    [("sigopt", {}, 1), ("wandb", {"mode": "offline"}, 2), ("random", {}, 2)],
-    ids=["sigopt", "wandb", "random"],
+    [("sigopt", {}, 1), ("wandb", {"mode": "offline"}, 2), ("random", {}, 2), ("cmaes", {}, 2)],
+    ids=["sigopt", "wandb", "random", "a third party's"],
 )
 def test_a_backend_suggests_as_many_at_a_time_as_it_can(
     engines_at_rest, ray_running, caplog, tmp_path, backend, options, most

@@ -23,7 +23,6 @@ from hpsearch.channel import MessageChannel
 if TYPE_CHECKING:
     from hpsearch.channel import Message
     from hpsearch.distributions import Distribution
-    from hpsearch_ray.driver import Driver
 
 
 class _Desk:
@@ -78,14 +77,19 @@ class _Desk:
 
 
 @contextlib.contextmanager
-def open_desk(search: str, driver: Driver) -> Iterator[None]:
-    """Answer what the trials of a search ask, from a thread, as long as the context lasts."""
+def open_desk(search: str, answer: Callable[[str, Message], Message]) -> Iterator[None]:
+    """Answer what the trials of a search ask, from a thread, as long as the context lasts.
+
+    Args:
+        search: The name under which they find the desk.
+        answer: From Ray's name of a trial, and its message, to the reply.
+    """
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     remote: Any = ray.remote(_Desk).options(
         name=_name(search), num_cpus=0, scheduling_strategy=here
     )
     desk = remote.remote()
-    clerk = threading.Thread(target=_serve, args=(desk, driver), name="hpsearch desk", daemon=True)
+    clerk = threading.Thread(target=_serve, args=(desk, answer), name="hpsearch desk", daemon=True)
     clerk.start()
     try:
         yield
@@ -113,11 +117,11 @@ def call(search: str, method: str, trial: str, *arguments: Any) -> Any:
     return None if reply is None else json.loads(reply)
 
 
-def _serve(desk: Any, driver: Driver) -> None:
+def _serve(desk: Any, answer: Callable[[str, Message], Message]) -> None:
     with contextlib.suppress(RayActorError):  # The desk is closed.
         while True:
             ticket, trial, message = ray.get(desk.next.remote())
-            reply = driver.asked(trial, json.loads(message))
+            reply = answer(trial, json.loads(message))
             ray.get(desk.reply.remote(ticket, json.dumps(reply)))
 
 

@@ -88,7 +88,7 @@ def _tune(
     try:
         with (
             sent(packed, parcel),
-            nullcontext() if driver.space is not None else open_desk(parcel, driver),
+            nullcontext() if driver.space is not None else open_desk(parcel, driver.asked),
             tune_settings(options),
             interruptible(driver.interrupt),
         ):

@@ -31,7 +31,7 @@ demo: $(VENV)/.demo  ## a real Trainer search on handwritten digits, a few minut
 	$(BIN)/hpsearch demo
 
 test: $(VENV)/.dev  ## the whole test suite; PYTEST_ARGS="-k name" for a part
-	$(BIN)/python -m pytest --numprocesses $(PYTEST_PROCESSES) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(PYTEST_PROCESSES) --dist loadscope $(PYTEST_ARGS)
 
 test-transformers4: $(VENV4)/.dev  ## the Trainer tests on the last transformers 4
 	$(BIN4)/python -m pytest core/tests/transformers $(PYTEST_ARGS)

@@ -6,7 +6,10 @@ import logging
 import re
 import signal
 from collections.abc import Iterator
+from functools import lru_cache
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,18 +20,27 @@ if find_spec("hypothesis"):
     settings.load_profile("no test asserts a time")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the processes share the tests out
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Where tests run in several processes: a file in one, and in one all that start Ray.
 
-    Ray takes the whole machine for itself, and a second one beside it finds no CPU left.
+    Ray takes the whole machine for itself, and a second one beside it finds no CPU left. Marks
+    cannot say so: with pytest 9.2, those of pytest-xdist 3.8 have no effect.
     """
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        ray = "ray" in re.split(r"[\W_]", item.nodeid) or "ray_running" in fixtures
-        item.add_marker(pytest.mark.xdist_group("ray" if ray else str(item.path)))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneRay(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            named = "ray" in re.split(r"[\W_]", nodeid)
+            return "ray" if named or _uses_ray(config.rootpath / file) else file
+
+    return OneRay(config, log)
+
+
+@lru_cache
+def _uses_ray(file: Path) -> bool:
+    return "ray_running" in file.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

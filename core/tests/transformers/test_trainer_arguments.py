@@ -54,7 +54,7 @@ VALUES = {
     "max_steps": 3,
     "num_train_epochs": 1,
     "optim": "adafactor",
-    "optim_args": ("eps=0.1", {"optim": "adamw_torch"}),
+    "optim_args": ("momentum=0.9", {"optim": "sgd"}),
     "optim_target_modules": "inner",
     "past_index": -1,
     "per_device_eval_batch_size": 3,

@@ -8,13 +8,14 @@ import torch
 from transformers import TrainerCallback
 
 from hpsearch.backend import Capabilities
+from hpsearch.channel import Channel
 from hpsearch.errors import ArgumentError
 from hpsearch.evaluate import Evaluate
 from hpsearch.study import Study
 from hpsearch.transformers import TrainerObjective, load_best_model
 
 
-class Storage:
+class Storage(Channel):
     """A channel that copies each checkpoint handed in, as Ray does, and stops where it is told."""
 
     def __init__(self, folder, stop_at=None):

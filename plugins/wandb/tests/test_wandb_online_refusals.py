@@ -31,10 +31,11 @@ def refused(error: type[HpsearchError], message: str, **options) -> HpsearchErro
 
 
 def test_a_server_that_is_not_there_is_named(server):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    refused(BackendError, f"the W&B server {url} cannot be used: it does not answer", base_url=url)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody else's then, and nobody listens
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        said = f"the W&B server {url} cannot be used: it does not answer"
+        refused(BackendError, said, base_url=url)
 
 
 def test_a_server_that_never_answers_is_given_up(server):

@@ -88,7 +88,7 @@ class Sweep:
             return {"type": "exit"}
         if running or len(self.runs) == self.most_runs:
             return None
-        with _own_random_state():
+        with _own_random_state(len(self.runs)):
             runs = [run.for_engine() for run in self.runs.values()]
             proposed = sweeps.next_run(self.config, runs)
         if proposed is None:
@@ -120,11 +120,11 @@ class Sweep:
 
 
 @contextmanager
-def _own_random_state() -> Iterator[None]:
-    """Keep the engine's draws from the state that the tests' process shares."""
+def _own_random_state(seed: int) -> Iterator[None]:
+    """Keep the engine's draws from the state that the tests' process shares, and from chance."""
     before = random.getstate(), numpy.random.get_state()  # noqa: NPY002
-    random.seed()
-    numpy.random.seed()  # noqa: NPY002
+    random.seed(seed)
+    numpy.random.seed(seed)  # noqa: NPY002
     try:
         yield
     finally:

@@ -52,7 +52,7 @@ def rows() -> Iterator[Row]:
 
 def trainer(folder: str) -> Any:
     """Build a Trainer of a small ViT on handwritten digits, whose trials take a second or less."""
-    from hpsearch import demo
+    from hpsearch.cli import demonstration as demo
 
     made = demo.make_trainer(folder)
     made.model_init = lambda: demo.model_init(None)

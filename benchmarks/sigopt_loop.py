@@ -11,7 +11,7 @@ from typing import Any
 
 import hpsearch
 from benchmarks.measure import Row, in_pairs
-from hpsearch.seeds import derive_seed
+from hpsearch.study.seeds import derive_seed
 from hpsearch_sigopt import engine
 from hpsearch_sigopt.connect import client
 

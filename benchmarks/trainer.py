@@ -53,7 +53,7 @@ def space(trial: Any) -> dict[str, Any]:
 
 def trainer(folder: str) -> Any:
     """Build a Trainer of a small ViT on handwritten digits."""
-    from hpsearch import demo
+    from hpsearch.cli import demonstration as demo
 
     made = demo.make_trainer(folder)
     made.model_init = lambda: demo.model_init(None)  # of one depth: every trial is equally long

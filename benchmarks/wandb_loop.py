@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import hpsearch
 from benchmarks.measure import Row, in_pairs
-from hpsearch.trial import Trial
+from hpsearch.study.trial import Trial
 
 TRIALS = 10
 PAIRS = 21

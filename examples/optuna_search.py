@@ -3,8 +3,9 @@
 import optuna
 
 import hpsearch
-from hpsearch import Categorical, Float, Int, Space, dialects, when
-from hpsearch.explore import explore
+from hpsearch import Categorical, Float, Int, Space, when
+from hpsearch.space import dialects
+from hpsearch.space.explore import explore
 
 
 def objective(trial):

@@ -2,7 +2,7 @@
 
 import hpsearch
 from hpsearch import Int, SearchInterrupted
-from hpsearch.journal import Durable, load, names
+from hpsearch.storage.journal import Durable, load, names
 
 space = {"layers": Int(1, 6), "width": Int(16, 128, step=16)}
 impatient = True

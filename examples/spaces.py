@@ -2,7 +2,7 @@
 
 import hpsearch
 from hpsearch import Categorical, Float, Int, Space, when
-from hpsearch.explore import explore
+from hpsearch.space.explore import explore
 
 space = Space(
     {

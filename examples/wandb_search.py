@@ -1,7 +1,8 @@
 """Weights & Biases: a sweep config searched offline, with a W&B run for every trial."""
 
 import hpsearch
-from hpsearch import Categorical, Float, Int, Space, dialects
+from hpsearch import Categorical, Float, Int, Space
+from hpsearch.space import dialects
 
 sweep_config = {
     "method": "bayes",

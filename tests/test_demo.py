@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import hpsearch
-from hpsearch.export import table
 from hpsearch.pruners import MedianPruner
+from hpsearch.report.export import table
 
 COMMAND = Path(sys.executable).with_name("hpsearch")
 

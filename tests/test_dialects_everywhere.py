@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 import hpsearch
-from hpsearch import Categorical, Float, Int, Native, Space, dialects, when
+from hpsearch import Categorical, Float, Int, Native, Space, when
 from hpsearch.errors import HpsearchError
+from hpsearch.space import dialects
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "spaces.md"
 BACKENDS = ("optuna", "sigopt", "ray", "wandb", "random", "grid")

@@ -13,7 +13,7 @@ from textwrap import dedent
 import pytest
 
 import hpsearch
-from hpsearch.backend import Capabilities
+from hpsearch.plugins.backend import Capabilities
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(

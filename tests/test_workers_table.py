@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import hpsearch
-from hpsearch import Float, registry
+from hpsearch import Float
 from hpsearch.errors import CapabilityError
-from hpsearch.workers.options import ProcessOptions
+from hpsearch.execution.process.options import ProcessOptions
+from hpsearch.plugins import registry
 
 PAGE = Path(__file__).parents[1] / "docs" / "workers.md"
 OPTIONS = {

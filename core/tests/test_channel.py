@@ -10,8 +10,8 @@ import pytest
 
 import hpsearch
 from hpsearch import Float, Int
-from hpsearch.channel import MessageChannel, answer
-from hpsearch.evaluate import Evaluate, Outcome, payload_of
+from hpsearch.execution.evaluate import Evaluate, Outcome, payload_of
+from hpsearch.study.channel import MessageChannel, answer
 
 
 def objective(trial):

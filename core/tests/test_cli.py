@@ -12,9 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 import hpsearch
-from hpsearch import Float, registry
-from hpsearch.backend import Capabilities
+from hpsearch import Float
 from hpsearch.cli import diagnosis, main
+from hpsearch.plugins import registry
+from hpsearch.plugins.backend import Capabilities
 from hpsearch.testing.distributions import fake_distribution, importable
 
 GOOD = """

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import pytest
 
-from hpsearch import registry
+from hpsearch.plugins import registry
 from hpsearch.testing.distributions import fake_distribution, importable
 
 PLUGIN = """

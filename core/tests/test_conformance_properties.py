@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 import hpsearch
 from hpsearch import Categorical, Float, Int, Space, TrialState
-from hpsearch.pareto import pareto_front
+from hpsearch.study.best import pareto_front
+from hpsearch.study.trial import Trial
 from hpsearch.testing.contract.trials import _dominated
 from hpsearch.testing.distributions import fake_distribution, importable
 from hpsearch.testing.executors import SeveralOpen
 from hpsearch.testing.objectives import Distance, score
 from hpsearch.testing.observer import Recorder
-from hpsearch.trial import Trial
 
 finite = st.floats(-1e6, 1e6)
 floats = st.tuples(finite, finite).map(lambda ends: Float(min(ends), max(ends)))

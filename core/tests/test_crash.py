@@ -13,7 +13,7 @@ import pytest
 
 import hpsearch
 from hpsearch import Float
-from hpsearch.journal import load
+from hpsearch.storage.journal import load
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
 

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 import hpsearch.cli
-from hpsearch.engines import Engine
 from hpsearch.errors import BackendError
+from hpsearch.plugins.installers import Engine
 from hpsearch.testing.distributions import fake_distribution, importable
 
 PRESENT = f"pluggy=={version('pluggy')}"
@@ -19,7 +19,7 @@ PLUGIN = """
 import random
 
 from hpsearch import Backend, Capabilities, hookimpl
-from hpsearch.engines import Engine
+from hpsearch.plugins.installers import Engine
 
 class Needy(Backend):
     api_version = 1
@@ -80,7 +80,7 @@ def test_a_backend_that_needs_nothing_more_says_so():
 
 
 def test_an_installed_engine_is_left_alone(needy, monkeypatch):
-    monkeypatch.setattr("hpsearch.engines._installed", lambda package: True)
+    monkeypatch.setattr("hpsearch.plugins.installers._installed", lambda package: True)
     shown = run("install", "needy")
     assert shown.exit_code == 0
     assert "'no-such-engine==1.2' are installed already" in shown.output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hpsearch
 from hpsearch import Float
-from hpsearch.executors import LoopExecutor
+from hpsearch.execution.executor import LoopExecutor
 
 
 class WholeSearch(LoopExecutor):

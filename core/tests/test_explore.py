@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hpsearch
-from hpsearch.distributions import Categorical, Float, Int
 from hpsearch.errors import SpaceError
-from hpsearch.explore import MOST_RUNS, explore, probe
-from hpsearch.space import Space, when
-from hpsearch.trial import Trial
+from hpsearch.space.distributions import Categorical, Float, Int
+from hpsearch.space.explore import MOST_RUNS, explore, probe
+from hpsearch.space.space import Space, when
+from hpsearch.study.trial import Trial
 
 
 def line_of(function, text):

@@ -14,7 +14,7 @@ import pytest
 
 import hpsearch
 from hpsearch import Categorical, Float, Int, Space, when
-from hpsearch.export import objective_names, table
+from hpsearch.report.export import objective_names, table
 
 SPACE = Space(
     {

@@ -8,9 +8,10 @@ import pluggy
 import pytest
 
 import hpsearch
-from hpsearch import hookimpl, hookspecs
+from hpsearch import hookimpl
 from hpsearch.errors import BackendError, JournalError
-from hpsearch.hooks import Hooks, Role
+from hpsearch.plugins import hookspecs
+from hpsearch.plugins.hooks import Hooks, Role
 
 
 class Recorder:

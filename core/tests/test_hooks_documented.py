@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import hpsearch
-from hpsearch import hookspecs
+from hpsearch.plugins import hookspecs
 from hpsearch.testing.contract.base import Contract
 from hpsearch.testing.distributions import fake_distribution, importable
 

@@ -28,17 +28,17 @@ from hpsearch import (
     Study,
     TrialState,
     hookimpl,
-    journal,
-    study_lock,
 )
 from hpsearch.errors import ArgumentError, BackendError, JournalError, StudyLockedError
-from hpsearch.evaluate import Outcome, payload_of
-from hpsearch.executors import Executor
-from hpsearch.failures import FailurePolicy
-from hpsearch.history import History
-from hpsearch.hooks import Hooks, Role
-from hpsearch.journal import Durable, Journal, load, names
-from hpsearch.journal_file import SCHEMA_VERSION, decode, encode
+from hpsearch.execution.evaluate import Outcome, payload_of
+from hpsearch.execution.executor import Executor
+from hpsearch.plugins.hooks import Hooks, Role
+from hpsearch.session.coordinator import History
+from hpsearch.session.failures import FailurePolicy
+from hpsearch.storage import journal
+from hpsearch.storage import lock as study_lock
+from hpsearch.storage.journal import Durable, Journal, load, names
+from hpsearch.storage.schema import SCHEMA_VERSION, decode, encode
 
 SPACE = {"x": Float(0, 1), "n": Int(1, 5), "c": Categorical(["a", None, 1, 2.5, False])}
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch import TrialState
-from hpsearch.pareto import best_trial, pareto_front
-from hpsearch.trial import Trial
+from hpsearch.study.best import best_trial, pareto_front
+from hpsearch.study.trial import Trial
 
 VALUES = st.sampled_from([0.0, 1.0, 2.0, 3.0, -1.0, math.nan])
 

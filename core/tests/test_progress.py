@@ -11,7 +11,7 @@ import pytest
 
 import hpsearch
 from hpsearch import Float
-from hpsearch.progress import ProgressBar, wanted
+from hpsearch.report.progress import ProgressBar, wanted
 
 SPACE = {"x": Float(0.0, 1.0)}
 

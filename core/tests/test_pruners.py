@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import hpsearch
 from hpsearch.errors import ArgumentError, BackendError
 from hpsearch.pruners import MedianPruner, Pruner, SuccessiveHalvingPruner, make_pruner
-from hpsearch.study import Study
-from hpsearch.trial import Trial, TrialState
+from hpsearch.study.study import Study
+from hpsearch.study.trial import Trial, TrialState
 
 SPACE = {"x": hpsearch.Float(0, 1)}
 STATES = [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED]

@@ -8,8 +8,9 @@ import sys
 import pytest
 
 import hpsearch
-from hpsearch import Float, registry
+from hpsearch import Float
 from hpsearch.errors import BackendError, BackendNotFoundError, SearchFailedError
+from hpsearch.plugins import registry
 from hpsearch.testing.distributions import fake_distribution, importable
 
 HEADER = """
@@ -250,7 +251,7 @@ def test_a_best_run_that_a_backend_makes_itself_has_its_trial(install):
 PROGRAM = """
 import sys
 import hpsearch
-from hpsearch import registry
+from hpsearch.plugins import registry
 loaded = set(sys.modules)
 names = [plugin.name for plugin in registry.installed()]
 assert "random" in names and "optuna" in names, names
@@ -272,7 +273,7 @@ def test_importing_listing_and_a_random_search_load_no_engine():
 
 WITHOUT_PLUGINS = """
 import hpsearch, sys
-from hpsearch import registry
+from hpsearch.plugins import registry
 registry._scan = lambda: ()
 try:
     hpsearch.search(lambda t: 0, {"x": hpsearch.Float(0, 1)})

@@ -14,7 +14,7 @@ import pytest
 
 import hpsearch
 from hpsearch import Categorical, Float, Int, Space, when
-from hpsearch.backends.random import RandomBackend
+from hpsearch.builtin.random import RandomBackend
 from hpsearch.errors import (
     BackendError,
     JournalError,
@@ -22,9 +22,9 @@ from hpsearch.errors import (
     SearchInterrupted,
     SpaceError,
 )
-from hpsearch.evaluate import payload_of
-from hpsearch.executors import Executor
-from hpsearch.journal import load
+from hpsearch.execution.evaluate import payload_of
+from hpsearch.execution.executor import Executor
+from hpsearch.storage.journal import load
 
 SPACE = {"x": Float(0, 1), "n": Int(1, 3)}
 GRID = {"a": Categorical(["u", "v", "w"]), "n": Int(1, 3)}
@@ -241,7 +241,7 @@ def test_a_define_by_run_trial_that_was_killed_gets_again_what_it_had_at_its_las
             return trial.fixed.get(name, 1 / Fickle.calls)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hpsearch.backends.random.RandomBackend", Fickle)
+        patch.setattr("hpsearch.builtin.random.RandomBackend", Fickle)
         search(killed_at(2, path, copy, objective), path, None, n_trials=3)
         search(objective, copy, None, n_trials=4)
     assert [number for number, _ in seen] == [0, 1, 2, 2, 3]
@@ -451,7 +451,7 @@ def test_an_error_in_a_plugin_never_counts_as_a_death(path, caplog):
         return value(trial)
 
     with pytest.MonkeyPatch.context() as patch, caplog.at_level(logging.CRITICAL):
-        patch.setattr("hpsearch.backends.random.RandomBackend", Broken)
+        patch.setattr("hpsearch.builtin.random.RandomBackend", Broken)
         for _ in range(4):
             with pytest.raises(BackendError, match="failed in hpsearch_report: RuntimeError: lost"):
                 search(report, path)

@@ -9,8 +9,8 @@ import cloudpickle
 import pytest
 
 from hpsearch.errors import ArgumentError
-from hpsearch.evaluate import Evaluate
-from hpsearch.travel import pack
+from hpsearch.execution.evaluate import Evaluate
+from hpsearch.execution.pickling import pack
 
 LOCK = threading.Lock()
 

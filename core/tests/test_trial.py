@@ -9,7 +9,7 @@ import pytest
 
 import hpsearch
 from hpsearch import Float
-from hpsearch.trial import Trial, as_floats
+from hpsearch.study.trial import Trial, as_floats
 
 
 def run(objective, **options):

@@ -17,52 +17,52 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpsearch.api import search as search
-    from hpsearch.backend import EXHAUSTED as EXHAUSTED
-    from hpsearch.backend import Backend as Backend
-    from hpsearch.backend import Capabilities as Capabilities
-    from hpsearch.distributions import Categorical as Categorical
-    from hpsearch.distributions import Float as Float
-    from hpsearch.distributions import Int as Int
-    from hpsearch.distributions import Native as Native
     from hpsearch.errors import HpsearchError as HpsearchError
     from hpsearch.errors import SearchFailedError as SearchFailedError
     from hpsearch.errors import SearchInterrupted as SearchInterrupted
     from hpsearch.errors import TrialPruned as TrialPruned
-    from hpsearch.hookspecs import hookimpl as hookimpl
-    from hpsearch.journal import load as load
-    from hpsearch.space import Condition as Condition
-    from hpsearch.space import Space as Space
-    from hpsearch.space import when as when
-    from hpsearch.study import BestRun as BestRun
-    from hpsearch.study import Study as Study
-    from hpsearch.trial import Trial as Trial
-    from hpsearch.trial import TrialState as TrialState
+    from hpsearch.plugins.backend import EXHAUSTED as EXHAUSTED
+    from hpsearch.plugins.backend import Backend as Backend
+    from hpsearch.plugins.backend import Capabilities as Capabilities
+    from hpsearch.plugins.hookspecs import hookimpl as hookimpl
+    from hpsearch.session.api import search as search
+    from hpsearch.space.distributions import Categorical as Categorical
+    from hpsearch.space.distributions import Float as Float
+    from hpsearch.space.distributions import Int as Int
+    from hpsearch.space.distributions import Native as Native
+    from hpsearch.space.space import Condition as Condition
+    from hpsearch.space.space import Space as Space
+    from hpsearch.space.space import when as when
+    from hpsearch.storage.journal import load as load
+    from hpsearch.study.study import BestRun as BestRun
+    from hpsearch.study.study import Study as Study
+    from hpsearch.study.trial import Trial as Trial
+    from hpsearch.study.trial import TrialState as TrialState
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "EXHAUSTED": "backend",
-    "Backend": "backend",
-    "BestRun": "study",
-    "Capabilities": "backend",
-    "Categorical": "distributions",
-    "Condition": "space",
-    "Float": "distributions",
+    "EXHAUSTED": "plugins.backend",
+    "Backend": "plugins.backend",
+    "BestRun": "study.study",
+    "Capabilities": "plugins.backend",
+    "Categorical": "space.distributions",
+    "Condition": "space.space",
+    "Float": "space.distributions",
     "HpsearchError": "errors",
-    "Int": "distributions",
-    "Native": "distributions",
+    "Int": "space.distributions",
+    "Native": "space.distributions",
     "SearchFailedError": "errors",
     "SearchInterrupted": "errors",
-    "Space": "space",
-    "Study": "study",
-    "Trial": "trial",
+    "Space": "space.space",
+    "Study": "study.study",
+    "Trial": "study.trial",
     "TrialPruned": "errors",
-    "TrialState": "trial",
-    "hookimpl": "hookspecs",
-    "load": "journal",
-    "search": "api",
-    "when": "space",
+    "TrialState": "study.trial",
+    "hookimpl": "plugins.hookspecs",
+    "load": "storage.journal",
+    "search": "session.api",
+    "when": "space.space",
 }
 
 __all__ = [

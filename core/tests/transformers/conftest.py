@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from hpsearch.channel import answer
-from hpsearch.evaluate import Outcome, payload_of
+from hpsearch.execution.evaluate import Outcome, payload_of
+from hpsearch.execution.pickling import pack
+from hpsearch.study.channel import answer
 from hpsearch.transformers.pristine import quick_collections
-from hpsearch.travel import pack
 
 COSTS = ("_runtime", "_per_second", "_time")
 
@@ -220,7 +220,7 @@ def tiny_t5(tmp_path):
 
 WORKER = """
 import pickle
-from hpsearch.channel import MessageChannel
+from hpsearch.study.channel import MessageChannel
 
 def ask(message):
     pipe.send(message)

@@ -6,10 +6,10 @@ import pytest
 from torch import distributed
 
 from hpsearch.errors import ArgumentError, RankError, SearchFailedError
-from hpsearch.study import BestRun, Study
+from hpsearch.study.study import BestRun, Study
+from hpsearch.study.trial import Trial, TrialState
 from hpsearch.transformers.ranks import result
 from hpsearch.transformers.ranks.board import Board
-from hpsearch.trial import Trial, TrialState
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from hpsearch.journal import load
+from hpsearch.storage.journal import load
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
 

@@ -12,9 +12,9 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 
 import hpsearch
 from hpsearch.errors import ArgumentError, SearchFailedError
-from hpsearch.evaluate import Evaluate
+from hpsearch.execution.evaluate import Evaluate
+from hpsearch.execution.pickling import pack
 from hpsearch.transformers import TrainerObjective
-from hpsearch.travel import pack
 
 SPACE = {
     "learning_rate": hpsearch.Float(1e-3, 0.2, log=True),

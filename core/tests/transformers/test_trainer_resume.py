@@ -7,11 +7,11 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from hpsearch.backend import Capabilities
-from hpsearch.channel import Channel
 from hpsearch.errors import ArgumentError
-from hpsearch.evaluate import Evaluate
-from hpsearch.study import Study
+from hpsearch.execution.evaluate import Evaluate
+from hpsearch.plugins.backend import Capabilities
+from hpsearch.study.channel import Channel
+from hpsearch.study.study import Study
 from hpsearch.transformers import TrainerObjective, load_best_model
 
 

@@ -104,7 +104,7 @@ def test_optunas_words_stay_where_the_storage_is_optunas():
 
 
 def test_a_baseline_needs_a_backend_that_takes_trials_of_others(make_trainer, search, monkeypatch):
-    from hpsearch.backends.random import RandomBackend
+    from hpsearch.builtin.random import RandomBackend
 
     without = dataclasses.replace(RandomBackend.capabilities, replay=False)
     monkeypatch.setattr(RandomBackend, "capabilities", without)
@@ -145,7 +145,7 @@ def optuna_hp_space(trial):
 
 
 needs_optuna = pytest.mark.skipif(
-    "optuna" not in {plugin.name for plugin in hpsearch.registry.installed()},
+    "optuna" not in {plugin.name for plugin in hpsearch.plugins.registry.installed()},
     reason="hpsearch-optuna is not installed",
 )
 

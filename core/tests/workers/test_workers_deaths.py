@@ -19,8 +19,8 @@ import pytest
 import hpsearch
 from hpsearch import SearchInterrupted
 from hpsearch.errors import BackendError, SearchFailedError, TrialTimeoutError, WorkerDiedError
-from hpsearch.journal import load
 from hpsearch.pruners import Pruner
+from hpsearch.storage.journal import load
 
 
 def is_running(pid):

@@ -13,8 +13,8 @@ from threading import Timer
 import pytest
 
 from hpsearch.errors import ArgumentError
-from hpsearch.workers import devices
-from hpsearch.workers.devices import divide, visible_devices
+from hpsearch.execution.process import devices
+from hpsearch.execution.process.devices import divide, visible_devices
 
 
 @pytest.fixture(autouse=True)
@@ -130,7 +130,7 @@ def test_isolated_trials_lease_devices_too(search, monkeypatch):
 def test_a_device_that_another_search_uses_is_waited_for(search, monkeypatch, capfd):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     program = (
-        "import sys; from hpsearch.workers.devices import lease; held = lease(['0'], 1); "
+        "import sys; from hpsearch.execution.process.devices import lease; held = lease(['0'], 1); "
         "print('leased', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -13,7 +13,7 @@ import pytest
 
 import hpsearch
 from hpsearch import Float
-from hpsearch.workers.output import Output
+from hpsearch.execution.process.output import Output
 
 
 def test_each_line_has_the_mark_of_its_trial_and_keeps_its_stream(search, capfd):

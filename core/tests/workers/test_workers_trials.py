@@ -15,10 +15,10 @@ import pytest
 
 import hpsearch
 from hpsearch import Categorical, Float, Int, TrialPruned
-from hpsearch.backends.random import RandomBackend
+from hpsearch.builtin.random import RandomBackend
 from hpsearch.errors import ArgumentError, OptionError, SearchFailedError
-from hpsearch.journal import load
 from hpsearch.pruners import Pruner
+from hpsearch.storage.journal import load
 
 UNIT = {"x": Float(0, 1)}
 

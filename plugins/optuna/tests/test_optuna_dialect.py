@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 import hpsearch
-from hpsearch import Categorical, Float, Int, Space, dialects, when
+from hpsearch import Categorical, Float, Int, Space, when
 from hpsearch.errors import SpaceError
-from hpsearch.explore import explore
+from hpsearch.space import dialects
+from hpsearch.space.explore import explore
 from hpsearch_optuna.dialect import OptunaDialect
 from hpsearch_optuna.space import from_optuna, to_optuna
 
@@ -168,7 +169,7 @@ def test_a_distribution_keeps_its_values_there_and_back(distribution, seed):
 def test_importing_the_plugin_imports_no_optuna():
     program = (
         "import sys, hpsearch_optuna, hpsearch_optuna.backend, hpsearch_optuna.dialect\n"
-        "from hpsearch import registry, dialects\n"
+        "from hpsearch.plugins import registry\nfrom hpsearch.space import dialects\n"
         "registry.find('optuna').load()\n"
         "assert 'optuna' in dialects.dialects()\n"
         "assert not dialects.dialects()['optuna'].recognises({'x': 1})\n"

@@ -9,8 +9,8 @@ import pytest
 
 import hpsearch
 from hpsearch import Categorical, Float, Int, Space, TrialState, when
-from hpsearch.distributions import Distribution
 from hpsearch.errors import ArgumentError, CapabilityError, OptionError, SpaceError
+from hpsearch.space.distributions import Distribution
 
 SPACE: dict[str, Distribution] = {
     "x": Float(-5, 5),

@@ -36,8 +36,8 @@ from hpsearch.errors import (
     SearchInterrupted,
 )
 from hpsearch.pruners import MedianPruner, Pruner
-from hpsearch.space import Space, when
-from hpsearch.trial import TrialState
+from hpsearch.space.space import Space, when
+from hpsearch.study.trial import TrialState
 
 SPACE = {"x": Float(0.0, 1.0)}
 

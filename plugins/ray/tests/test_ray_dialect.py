@@ -13,10 +13,11 @@ from hypothesis import given
 from ray import tune
 
 import hpsearch
-from hpsearch import Categorical, Float, Int, dialects
-from hpsearch.distributions import Native
+from hpsearch import Categorical, Float, Int
 from hpsearch.errors import CapabilityError, SpaceError
-from hpsearch.space import Space, when
+from hpsearch.space import dialects
+from hpsearch.space.distributions import Native
+from hpsearch.space.space import Space, when
 from hpsearch_ray.dialect import RayDialect
 from hpsearch_ray.points import config_of, domain_of, drawn_of, nearest, params_of, value_of
 

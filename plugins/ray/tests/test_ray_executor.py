@@ -21,7 +21,7 @@ from hpsearch.errors import (
     SearchInterrupted,
     TrialPruned,
 )
-from hpsearch.space import Space, when
+from hpsearch.space.space import Space, when
 
 SPACE = {
     "x": Float(0.0, 1.0),

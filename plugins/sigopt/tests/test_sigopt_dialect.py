@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hpsearch
-from hpsearch import Categorical, Float, Int, Space, dialects, when
-from hpsearch.distributions import Native
+from hpsearch import Categorical, Float, Int, Space, when
 from hpsearch.errors import CapabilityError, SpaceError
+from hpsearch.space import dialects
+from hpsearch.space.distributions import Native
 from hpsearch_sigopt.dialect import SigOptDialect
 
 DIALECT = SigOptDialect()
@@ -178,7 +179,7 @@ def test_other_objects_are_not_recognised(native):
 
 def test_reading_imports_no_engine():
     program = (
-        f"import sys; from hpsearch import dialects; dialects.read({PAGE!r});"
+        f"import sys; from hpsearch.space import dialects; dialects.read({PAGE!r});"
         "print([name for name in ('sigopt', 'sigoptlite', 'numpy') if name in sys.modules])"
     )
     ran = subprocess.run(

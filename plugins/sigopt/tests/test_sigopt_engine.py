@@ -14,8 +14,8 @@ from scipy.stats import qmc
 
 import hpsearch
 from hpsearch import Float, Int
-from hpsearch.engines import Engine
 from hpsearch.errors import BackendError
+from hpsearch.plugins.installers import Engine
 from hpsearch_sigopt import engine, quasirandom
 from hpsearch_sigopt.engine import seeded
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from hpsearch.distributions import Categorical, Int
+from hpsearch.space.distributions import Categorical, Int
 from hpsearch.testing import BackendConformance
 
 HYPERBAND = {"early_terminate": {"type": "hyperband", "min_iter": 2, "eta": 2}}

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hpsearch
-from hpsearch import dialects
-from hpsearch.distributions import Categorical, Float, Int, Native
 from hpsearch.errors import CapabilityError, SpaceError
-from hpsearch.space import Space, when
+from hpsearch.space import dialects
+from hpsearch.space.distributions import Categorical, Float, Int, Native
+from hpsearch.space.space import Space, when
 from hpsearch_wandb.dialect import WandbDialect
 from hpsearch_wandb.parameters import encode
 
@@ -207,7 +207,7 @@ def test_a_parameter_of_wandbs_own_is_refused_by_another_backend_by_name():
 
 def test_reading_a_config_imports_no_engine():
     code = (
-        "import sys; from hpsearch import dialects; import hpsearch_wandb.backend;"
+        "import sys; from hpsearch.space import dialects; import hpsearch_wandb.backend;"
         "dialects.read({'method': 'bayes', 'parameters': {'x': {'distribution': 'normal'}}});"
         "assert not {'wandb', 'sweeps', 'numpy'} & set(sys.modules)"
     )

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats
 
 import hpsearch
-from hpsearch.distributions import Categorical, Float, Int
-from hpsearch.trial import Trial
+from hpsearch.space.distributions import Categorical, Float, Int
+from hpsearch.study.trial import Trial
 from hpsearch_wandb.definitions import KEYS
 from hpsearch_wandb.dialect import SECTIONS
 from hpsearch_wandb.engine import Bayes, axis_of, engine_at_work

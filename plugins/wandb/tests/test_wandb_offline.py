@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 import hpsearch
-from hpsearch.distributions import Categorical, Float, Int
 from hpsearch.errors import CapabilityError, HpsearchError, OptionError, SearchFailedError
 from hpsearch.pruners import Pruner
+from hpsearch.space.distributions import Categorical, Float, Int
+from hpsearch.study.trial import TrialState
 from hpsearch.testing.executors import OtherProcess
-from hpsearch.trial import TrialState
 from plugins.wandb.tests.wandb_files import run_files
 
 SPACE = {"x": Float(-5, 5), "n": Int(1, 64, log=True)}
@@ -356,7 +356,7 @@ def test_a_config_that_no_sweep_can_have_is_refused_before_the_first_trial(runs,
 
 
 def test_the_engine_is_asked_for_by_the_command_that_installs_it(monkeypatch):
-    from hpsearch.engines import Engine
+    from hpsearch.plugins.installers import Engine
     from hpsearch_wandb import engine
 
     absent = Engine("wandb", requirements=(), pinned=("no-such-sweeps==0.3.0",))

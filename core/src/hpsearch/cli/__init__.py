@@ -85,7 +85,7 @@ def demo(trials: int, epochs: int, backend: str, seed: int, output: Path) -> Non
         raise HpsearchError(
             f"the demo needs {', '.join(absent)}. Run: pip install 'hpsearch[demo]'"
         )
-    from hpsearch import demo as program
+    from hpsearch.cli import demonstration as program
 
     program.main(trials=trials, epochs=epochs, backend=backend, seed=seed, output=output)
 
@@ -104,8 +104,8 @@ def report(storage: Path, name: str | None, output: Path | None) -> None:
 
     STORAGE is the journal, such as study.db.
     """
-    from hpsearch.journal import load
     from hpsearch.report import write
+    from hpsearch.storage.journal import load
 
     study = load(storage, name)
     click.echo(write(study, storage.with_suffix(".html") if output is None else output))
@@ -122,7 +122,7 @@ def show(storage: Path, name: str | None, *, as_json: bool) -> None:
     are listed.
     """
     from hpsearch.cli.studies import print_studies, print_study
-    from hpsearch.journal import load, names
+    from hpsearch.storage.journal import load, names
 
     known = names(storage)
     if name is None and len(known) != 1:
@@ -153,9 +153,9 @@ def install(backends: tuple[str, ...], *, dry_run: bool) -> None:
     BACKEND is the name of an installed backend, such as sigopt or wandb, whose own engine pins
     versions that no longer install. The packages go into the environment of this command.
     """
-    from hpsearch.cli import engines
+    from hpsearch.cli import installers
 
-    engines.install([engines.engine_of(name) for name in backends], dry_run=dry_run)
+    installers.install([installers.engine_of(name) for name in backends], dry_run=dry_run)
 
 
 @main.command()

@@ -16,12 +16,13 @@ from typing import Any
 import click
 
 import hpsearch
-from hpsearch import dialects, registry
-from hpsearch.backend import Backend, Capabilities
 from hpsearch.errors import HpsearchError
-from hpsearch.hooks import Hooks, Role
-from hpsearch.registry import Plugin
-from hpsearch.text import columns
+from hpsearch.plugins import registry
+from hpsearch.plugins.backend import Backend, Capabilities
+from hpsearch.plugins.hooks import Hooks, Role
+from hpsearch.plugins.registry import Plugin
+from hpsearch.report.text import columns
+from hpsearch.space import dialects
 
 COMPANIONS = ("accelerate", "numpy", "pandas", "plotly", "pluggy", "torch", "transformers")
 """What hpsearch works with, beside the engines that plugins bring."""

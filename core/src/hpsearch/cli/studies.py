@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hpsearch.export import best_trials, failure_kinds, table_lines
-from hpsearch.text import columns, shown
+from hpsearch.report.export import best_trials, failure_kinds, table_lines
+from hpsearch.report.text import columns, shown
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
 
 _COLOURS = {"pruned": "yellow", "failed": "red", "running": "cyan"}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from hpsearch.errors import HpsearchError
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
+    from hpsearch.study.study import Study
 
 
 def write(study: Study, path: str | PathLike[str]) -> Path:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
-from hpsearch.distributions import Categorical, Choice, Distribution
 from hpsearch.report.style import escaped, label
-from hpsearch.text import shown
+from hpsearch.report.text import shown
+from hpsearch.space.distributions import Categorical, Choice, Distribution
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
+    from hpsearch.study.study import Study
 
 MISSING: Final = object()
 """The value of a conditional parameter in a trial that did not search it."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from hpsearch.export import best_trials, objective_names
 from hpsearch.report.axes import MISSING, Axis, axis_of, log_worthwhile, searched
 from hpsearch.report.effects import ETA_SQUARED, RHO, rank_correlation, share_explained
+from hpsearch.report.export import best_trials, objective_names
 from hpsearch.report.style import (
     AMBER,
     BLUE,
@@ -25,11 +25,11 @@ from hpsearch.report.style import (
     points,
     styled,
 )
-from hpsearch.text import shown
-from hpsearch.trial import Trial, TrialState
+from hpsearch.report.text import shown
+from hpsearch.study.trial import Trial, TrialState
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
+    from hpsearch.study.study import Study
 
 MOST_CURVES = 400
 """How many trials' intermediate results are drawn: the best, then the latest of the others."""

@@ -21,16 +21,16 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 import hpsearch
-from hpsearch import registry
-from hpsearch.export import best_trials, failure_kinds, objective_names
+from hpsearch.plugins import registry
 from hpsearch.report import figures
 from hpsearch.report.axes import searched
 from hpsearch.report.effects import ETA_SQUARED, RHO
-from hpsearch.text import shown
-from hpsearch.trial import Trial, TrialState
+from hpsearch.report.export import best_trials, failure_kinds, objective_names
+from hpsearch.report.text import shown
+from hpsearch.study.trial import Trial, TrialState
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
+    from hpsearch.study.study import Study
 
 MOST_FAILURES = 50
 """How many kinds of failure are shown with a traceback."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from hpsearch.text import shown
+from hpsearch.report.text import shown
 
 INK, MUTED, GRID = "#1f2937", "#6b7280", "#e9ecf1"
 BLUE, GREEN, AMBER, RED = "#3b6fd4", "#0f9d6b", "#e08a00", "#d63a3a"

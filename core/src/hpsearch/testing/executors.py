@@ -8,13 +8,13 @@ import pickle
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.channel import MessageChannel, answer
-from hpsearch.evaluate import Outcome, payload_of
+from hpsearch.execution.evaluate import Outcome, payload_of
+from hpsearch.study.channel import MessageChannel, answer
 
 if TYPE_CHECKING:
-    from hpsearch.evaluate import Evaluate
-    from hpsearch.history import History
-    from hpsearch.trial import Trial
+    from hpsearch.execution.evaluate import Evaluate
+    from hpsearch.session.coordinator import History
+    from hpsearch.study.trial import Trial
 
 
 class SeveralOpen:

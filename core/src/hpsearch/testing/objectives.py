@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.errors import TrialPruned
-from hpsearch.trial import Trial
+from hpsearch.study.trial import Trial
 
 
 def score(params: Mapping[str, Any]) -> float:

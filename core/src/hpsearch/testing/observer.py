@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hpsearch.hookspecs import hookimpl
+from hpsearch.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
 
 
 class Recorder:

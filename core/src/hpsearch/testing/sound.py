@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hpsearch.backend import Backend, Capabilities, Exhausted
 from hpsearch.errors import OptionError
-from hpsearch.hookspecs import hookimpl
-from hpsearch.seeds import derive_seed
+from hpsearch.plugins.backend import Backend, Capabilities, Exhausted
+from hpsearch.plugins.hookspecs import hookimpl
+from hpsearch.study.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from hpsearch.channel import Channel
-    from hpsearch.distributions import Distribution
-    from hpsearch.evaluate import Evaluate, Outcome
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.execution.evaluate import Evaluate, Outcome
+    from hpsearch.space.distributions import Distribution
+    from hpsearch.study.channel import Channel
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainingArguments
 
-from hpsearch import registry
 from hpsearch.errors import ArgumentError, CapabilityError, SpaceError
+from hpsearch.plugins import registry
 from hpsearch.transformers import arguments
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
+    from hpsearch.study.study import Study
 
 
 def enqueue_baseline(args: TrainingArguments, study: Study) -> None:

@@ -12,15 +12,15 @@ from torch import nn
 from transformers import Trainer, set_seed
 
 from hpsearch.errors import ArgumentError
-from hpsearch.hookspecs import hookimpl
-from hpsearch.pareto import pareto_front
+from hpsearch.plugins.hookspecs import hookimpl
+from hpsearch.study.best import pareto_front
+from hpsearch.study.trial import Trial, TrialState
 from hpsearch.transformers import compat
 from hpsearch.transformers.build import TrainerFactory, built, set_up
 from hpsearch.transformers.reads import RecordedTrial
-from hpsearch.trial import Trial, TrialState
 
 if TYPE_CHECKING:
-    from hpsearch.study import BestRun, Study
+    from hpsearch.study.study import BestRun, Study
 
 
 class CheckpointKeeper:

@@ -12,8 +12,8 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from hpsearch.distributions import Distribution
 from hpsearch.errors import ArgumentError
+from hpsearch.space.distributions import Distribution
 
 
 def check_distribution(args: TrainingArguments, name: str, distribution: Distribution) -> None:

@@ -10,7 +10,7 @@ from numbers import Real
 from typing import Any, Literal, TypeAlias
 
 from hpsearch.errors import ArgumentError, listed
-from hpsearch.trial import as_floats
+from hpsearch.study.trial import as_floats
 
 logger = logging.getLogger("hpsearch")
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hpsearch.errors import ArgumentError
-from hpsearch.trial import Trial
+from hpsearch.study.trial import Trial
 
 logger = logging.getLogger("hpsearch")
 

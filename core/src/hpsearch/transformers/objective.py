@@ -12,6 +12,7 @@ from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import number_of_arguments
 
 from hpsearch.errors import ArgumentError, TrialPruned, listed
+from hpsearch.study.trial import Trial
 from hpsearch.transformers import arguments
 from hpsearch.transformers.baseline import enqueue_baseline
 from hpsearch.transformers.build import (
@@ -33,10 +34,9 @@ from hpsearch.transformers.reads import ReadTrial, SpaceFunction
 from hpsearch.transformers.recipe import Recipe
 from hpsearch.transformers.resume import check_saving, going_on
 from hpsearch.transformers.run import TrialRun
-from hpsearch.trial import Trial
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
+    from hpsearch.study.study import Study
 
 logger = logging.getLogger("hpsearch")
 
@@ -48,8 +48,9 @@ class TrainerObjective:
     seed set before the model is built, a new model, optimiser and scheduler, its own folder. After
     the trial the Trainer is as before and the trial's memory is released.
 
-    It travels to other processes, closures and all, by :func:`hpsearch.travel.pack`; each builds
-    the Trainer once, from its :class:`~hpsearch.transformers.recipe.Recipe`.
+    It travels to other processes, closures and all, by
+    :func:`hpsearch.execution.pickling.pack`; each builds the Trainer once, from its
+    :class:`~hpsearch.transformers.recipe.Recipe`.
 
     Args:
         trainer: A Trainer with a ``model_init``. It takes each parameter that is named like a

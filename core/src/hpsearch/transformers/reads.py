@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from hpsearch.trial import Trial
+from hpsearch.study.trial import Trial
 
 
 class Reads(Mapping[str, Any]):

@@ -18,8 +18,8 @@ from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import SaveStrategy
 
 from hpsearch.errors import ArgumentError
+from hpsearch.study.trial import Trial
 from hpsearch.transformers import compat
-from hpsearch.trial import Trial
 
 _RECORD = "hpsearch.json"
 

@@ -12,10 +12,10 @@ from transformers import Trainer
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hpsearch.errors import TrialPruned
+from hpsearch.study.trial import Trial
 from hpsearch.transformers.metrics import Objective
 from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.resume import is_own, read_record, write_record
-from hpsearch.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)

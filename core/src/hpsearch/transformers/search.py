@@ -8,9 +8,9 @@ from typing import Any
 
 from transformers import Trainer, TrainingArguments
 
-from hpsearch.api import search
 from hpsearch.errors import SearchFailedError
-from hpsearch.study import BestRun, Study
+from hpsearch.session.api import search
+from hpsearch.study.study import BestRun, Study
 from hpsearch.transformers.build import TrainerFactory
 from hpsearch.transformers.checkpoints import CheckpointKeeper
 from hpsearch.transformers.metrics import ComputeObjective, ObjectiveFrom

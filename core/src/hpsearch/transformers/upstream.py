@@ -6,8 +6,8 @@ from enum import Enum
 from os import PathLike
 from typing import Any
 
-from hpsearch.distributions import Categorical, Distribution, Float, Int
 from hpsearch.errors import ArgumentError
+from hpsearch.space.distributions import Categorical, Distribution, Float, Int
 
 DEFAULT_SPACE: dict[str, Distribution] = {
     "learning_rate": Float(1e-6, 1e-4, log=True),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch import Backend, Capabilities, Float, Int, Study, Trial, hookimpl
-from hpsearch.distributions import Distribution
 from hpsearch.errors import OptionError, SpaceError
+from hpsearch.space.distributions import Distribution
 
 
 @dataclass(frozen=True, slots=True)

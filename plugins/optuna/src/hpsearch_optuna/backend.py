@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.backend import Backend, Capabilities
 from hpsearch.errors import BackendError
-from hpsearch.hookspecs import hookimpl
-from hpsearch.pareto import best_trial, pareto_front
-from hpsearch.study import BestRun
-from hpsearch.trial import Trial, TrialState
+from hpsearch.plugins.backend import Backend, Capabilities
+from hpsearch.plugins.hookspecs import hookimpl
+from hpsearch.study.best import best_trial, pareto_front
+from hpsearch.study.study import BestRun
+from hpsearch.study.trial import Trial, TrialState
 from hpsearch_optuna.options import OptunaOptions
 from hpsearch_optuna.space import fixed_distributions, suggest, to_optuna_value
 from hpsearch_optuna.studies import open_storage, open_study, seed_sampler, take_over
@@ -23,9 +23,9 @@ from hpsearch_optuna.trials import is_feasible, teller, to_optuna_state, to_optu
 if TYPE_CHECKING:
     import optuna
 
-    from hpsearch.distributions import Distribution
-    from hpsearch.space import Space
-    from hpsearch.study import Study
+    from hpsearch.space.distributions import Distribution
+    from hpsearch.space.space import Space
+    from hpsearch.study.study import Study
 
 logger = logging.getLogger("hpsearch")
 

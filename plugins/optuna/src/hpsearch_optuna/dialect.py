@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.space import Space
+from hpsearch.space.space import Space
 from hpsearch_optuna.space import from_optuna, kind_of, suggest, to_optuna
 
 if TYPE_CHECKING:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.distributions import Categorical, Distribution, Float, Int, Native
 from hpsearch.errors import SpaceError
+from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native
 
 if TYPE_CHECKING:
     import optuna
 
-    from hpsearch.space import Space
+    from hpsearch.space.space import Space
 
 
 def to_optuna(distribution: Distribution) -> optuna.distributions.BaseDistribution:

@@ -7,13 +7,13 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import ArgumentError, CapabilityError, OptionError
-from hpsearch.seeds import derive_seed
+from hpsearch.study.seeds import derive_seed
 from hpsearch_optuna.trials import from_optuna_trial
 
 if TYPE_CHECKING:
     import optuna
 
-    from hpsearch.study import Study
+    from hpsearch.study.study import Study
     from hpsearch_optuna.options import OptunaOptions
 
 

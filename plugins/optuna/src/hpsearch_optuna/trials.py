@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import SpaceError
-from hpsearch.trial import Trial, TrialError, TrialState
+from hpsearch.study.trial import Trial, TrialError, TrialState
 from hpsearch_optuna.space import from_optuna, to_optuna, to_optuna_value
 
 if TYPE_CHECKING:
     import optuna
 
-    from hpsearch.study import Study
+    from hpsearch.study.study import Study
 
 _STATES = {
     TrialState.COMPLETE: "COMPLETE",

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.backend import Backend, Capabilities
-from hpsearch.hookspecs import hookimpl
+from hpsearch.plugins.backend import Backend, Capabilities
+from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch_ray.options import RayOptions
 
 if TYPE_CHECKING:
-    from hpsearch.backend import Exhausted
-    from hpsearch.evaluate import Evaluate
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.execution.evaluate import Evaluate
+    from hpsearch.plugins.backend import Exhausted
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
     from hpsearch_ray.engine import Engine
 
 

@@ -18,11 +18,11 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from hpsearch.channel import MessageChannel
+from hpsearch.study.channel import MessageChannel
 
 if TYPE_CHECKING:
-    from hpsearch.channel import Message
-    from hpsearch.distributions import Distribution
+    from hpsearch.space.distributions import Distribution
+    from hpsearch.study.channel import Message
 
 
 class _Desk:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpsearch.errors import SpaceError
-from hpsearch.space import Space
+from hpsearch.space.space import Space
 from hpsearch_ray.domains import GRID, is_domain, is_grid, read_value, write_distribution
 
 

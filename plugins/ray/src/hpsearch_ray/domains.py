@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch.distributions import Categorical, Distribution, Float, Int, Native
 from hpsearch.errors import SpaceError
+from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native
 
 GRID = "grid_search"
 _MODULE = "ray.tune.search.sample"

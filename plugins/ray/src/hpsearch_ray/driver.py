@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.channel import answer
 from hpsearch.errors import HpsearchError
-from hpsearch.evaluate import Outcome
-from hpsearch.trial import TrialState
+from hpsearch.execution.evaluate import Outcome
+from hpsearch.study.channel import answer
+from hpsearch.study.trial import TrialState
 from hpsearch_ray.holding import HOLDS, give_back
 from hpsearch_ray.metrics import MESSAGES, trial_id
 from hpsearch_ray.points import params_of
@@ -22,10 +22,10 @@ from hpsearch_ray.trainable import TrialFailed
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial as TuneTrial
 
-    from hpsearch.channel import Message
-    from hpsearch.space import Space
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.space.space import Space
+    from hpsearch.study.channel import Message
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
     from hpsearch_ray.engine import Engine
 
 

@@ -18,7 +18,7 @@ from hpsearch_ray.points import domain_of, is_constant
 from hpsearch_ray.proposals import Draws, Suggestions
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
+    from hpsearch.study.study import Study
     from hpsearch_ray.options import RayOptions
     from hpsearch_ray.proposals import Proposals
 

@@ -9,12 +9,12 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hpsearch.errors import OptionError
-from hpsearch.executors import LoopExecutor
+from hpsearch.execution.executor import LoopExecutor
 from hpsearch_ray.options import RayOptions
 
 if TYPE_CHECKING:
-    from hpsearch.evaluate import Evaluate
-    from hpsearch.study import Study
+    from hpsearch.execution.evaluate import Evaluate
+    from hpsearch.study.study import Study
 
 
 @dataclass(frozen=True, slots=True)

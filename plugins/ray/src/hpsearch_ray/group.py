@@ -13,19 +13,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.channel import MessageChannel
-from hpsearch.checks import check_json
 from hpsearch.errors import HpsearchError, TrialPruned
-from hpsearch.evaluate import Outcome
-from hpsearch.trial import TrialState
+from hpsearch.execution.evaluate import Outcome
+from hpsearch.session.checks import check_json
+from hpsearch.study.channel import MessageChannel
+from hpsearch.study.trial import TrialState
 from hpsearch_ray import desk
 from hpsearch_ray.holding import HOLDS, held_here
 from hpsearch_ray.metrics import STEP, as_metrics
 from hpsearch_ray.parcel import received
 
 if TYPE_CHECKING:
-    from hpsearch.channel import Channel, Message
-    from hpsearch.evaluate import Payload
+    from hpsearch.execution.evaluate import Payload
+    from hpsearch.study.channel import Channel, Message
 
 
 _SETTINGS = {

@@ -15,8 +15,8 @@ from ray import tune
 from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 from ray.tune.result_grid import ResultGrid
 
-from hpsearch import travel
 from hpsearch.errors import BackendError
+from hpsearch.execution import pickling as travel
 from hpsearch_ray.cluster import connected, interruptible, tune_settings
 from hpsearch_ray.desk import open_desk
 from hpsearch_ray.driver import Driver
@@ -31,8 +31,8 @@ from hpsearch_ray.search import Search
 from hpsearch_ray.trainable import Work
 
 if TYPE_CHECKING:
-    from hpsearch.evaluate import Evaluate
-    from hpsearch.study import Study
+    from hpsearch.execution.evaluate import Evaluate
+    from hpsearch.study.study import Study
     from hpsearch_ray.engine import Engine
     from hpsearch_ray.options import RayOptions
 

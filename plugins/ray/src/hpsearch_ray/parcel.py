@@ -11,7 +11,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 if TYPE_CHECKING:
-    from hpsearch.evaluate import Evaluate
+    from hpsearch.execution.evaluate import Evaluate
 
 
 class _Holder:

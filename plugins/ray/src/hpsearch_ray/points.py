@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch.distributions import Categorical, Distribution, Float, Int, Native
-from hpsearch.space import Space
+from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native
+from hpsearch.space.space import Space
 from hpsearch_ray.dialect import nest
 from hpsearch_ray.domains import native_domain, write_distribution
 

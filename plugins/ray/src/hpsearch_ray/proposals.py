@@ -12,18 +12,18 @@ import numpy as np
 from ray.tune.search import Searcher
 from ray.tune.utils import flatten_dict
 
-from hpsearch.backend import EXHAUSTED
 from hpsearch.errors import HpsearchError
-from hpsearch.trial import TrialState
+from hpsearch.plugins.backend import EXHAUSTED
+from hpsearch.study.trial import TrialState
 from hpsearch_ray.dialect import flatten
 from hpsearch_ray.domains import is_domain, is_grid
 from hpsearch_ray.metrics import trial_id
 from hpsearch_ray.points import domain_of, drawn_of, is_constant, nearest, value_of
 
 if TYPE_CHECKING:
-    from hpsearch.backend import Exhausted
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.plugins.backend import Exhausted
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
 
 
 class NotYet(HpsearchError):  # noqa: N818 - a signal, and no error

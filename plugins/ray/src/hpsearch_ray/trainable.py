@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from hpsearch.channel import Channel
-from hpsearch.checks import check_json
 from hpsearch.errors import ArgumentError, SpaceError, TrialPruned
-from hpsearch.trial import TrialState
+from hpsearch.session.checks import check_json
+from hpsearch.study.channel import Channel
+from hpsearch.study.trial import TrialState
 from hpsearch_ray.desk import asking
 from hpsearch_ray.group import Group, run_together
 from hpsearch_ray.metrics import MESSAGES, STEP, as_metrics, number_of
@@ -25,10 +25,10 @@ from hpsearch_ray.parcel import received
 from hpsearch_ray.points import params_of
 
 if TYPE_CHECKING:
-    from hpsearch.channel import Message
-    from hpsearch.distributions import Distribution
-    from hpsearch.evaluate import Outcome
-    from hpsearch.space import Space
+    from hpsearch.execution.evaluate import Outcome
+    from hpsearch.space.distributions import Distribution
+    from hpsearch.space.space import Space
+    from hpsearch.study.channel import Message
 
 CLEANUP_SECONDS = 3600
 """How long a worker waits for a trial that was stopped to clean up, before it is given up."""

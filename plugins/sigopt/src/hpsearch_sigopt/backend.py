@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.backend import Backend, Capabilities
 from hpsearch.errors import (
     CapabilityError,
     HpsearchError,
@@ -16,12 +15,13 @@ from hpsearch.errors import (
     SpaceError,
     listed,
 )
-from hpsearch.history import INTERRUPTED
-from hpsearch.hookspecs import hookimpl
-from hpsearch.pareto import best_trial, pareto_front
-from hpsearch.space import Space
-from hpsearch.study import BestRun
-from hpsearch.trial import Trial, TrialState
+from hpsearch.plugins.backend import Backend, Capabilities
+from hpsearch.plugins.hookspecs import hookimpl
+from hpsearch.session.coordinator import INTERRUPTED
+from hpsearch.space.space import Space
+from hpsearch.study.best import best_trial, pareto_front
+from hpsearch.study.study import BestRun
+from hpsearch.study.trial import Trial, TrialState
 from hpsearch_sigopt import runs
 from hpsearch_sigopt.body import experiment_body, said
 from hpsearch_sigopt.connect import connect
@@ -37,7 +37,7 @@ from hpsearch_sigopt.served import ADDRESS, ServedExperiment, take_over, to_cont
 from hpsearch_sigopt.space import SigOptSpace
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
+    from hpsearch.study.study import Study
 
 logger = logging.getLogger("hpsearch")
 

@@ -12,7 +12,7 @@ from hpsearch_sigopt.options import SigOptOptions
 from hpsearch_sigopt.space import SigOptSpace
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
+    from hpsearch.study.study import Study
 
 logger = logging.getLogger("hpsearch")
 

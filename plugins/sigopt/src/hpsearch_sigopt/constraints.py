@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.distributions import Distribution, Float, Int, Native
 from hpsearch.errors import SpaceError, nearest
-from hpsearch.space import Space
+from hpsearch.space.distributions import Distribution, Float, Int, Native
+from hpsearch.space.space import Space
 from hpsearch_sigopt.parameters import DIALECT, to_sigopt
 
 _KEY = "linear_constraints"

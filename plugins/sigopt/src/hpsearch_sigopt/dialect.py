@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.distributions import Categorical, Distribution
 from hpsearch.errors import SpaceError, listed, nearest
-from hpsearch.space import Condition, Space, when
+from hpsearch.space.distributions import Categorical, Distribution
+from hpsearch.space.space import Condition, Space, when
 from hpsearch_sigopt.constraints import constrain
 from hpsearch_sigopt.parameters import DIALECT
 from hpsearch_sigopt.reading import read_parameter

@@ -16,7 +16,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from hpsearch.engines import Engine
+from hpsearch.plugins.installers import Engine
 
 ENGINE = Engine(
     backend="sigopt",

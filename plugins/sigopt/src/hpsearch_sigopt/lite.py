@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 from hpsearch.errors import BackendError
-from hpsearch.seeds import derive_seed
+from hpsearch.study.seeds import derive_seed
 from hpsearch_sigopt.connect import client, connect
 from hpsearch_sigopt.engine import seeded
 from hpsearch_sigopt.experiment import Experiment

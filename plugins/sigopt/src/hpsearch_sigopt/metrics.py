@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpsearch.errors import OptionError, listed, nearest
-from hpsearch.trial import Trial
+from hpsearch.study.trial import Trial
 
 _KEYS = ("name", "objective", "strategy", "threshold")
 _STRATEGIES = ("optimize", "store", "constraint")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch.distributions import Categorical, Choice, Distribution, Float, Int, Native
 from hpsearch.errors import SpaceError
+from hpsearch.space.distributions import Categorical, Choice, Distribution, Float, Int, Native
 
 DIALECT = "sigopt"
 """The dialect's name, which also stands in its ``Native`` parameters."""

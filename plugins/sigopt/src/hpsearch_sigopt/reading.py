@@ -6,8 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.distributions import Categorical, Distribution, Float, Int, Native
 from hpsearch.errors import SpaceError, listed, nearest
+from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native
 from hpsearch_sigopt.parameters import DIALECT
 
 logger = logging.getLogger("hpsearch")

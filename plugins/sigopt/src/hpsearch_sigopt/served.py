@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import SpaceError
-from hpsearch.trial import Trial, TrialError, TrialState
+from hpsearch.study.trial import Trial, TrialError, TrialState
 from hpsearch_sigopt.experiment import Experiment, Observed
 from hpsearch_sigopt.server import asking, complete, url_of
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
+    from hpsearch.study.study import Study
     from hpsearch_sigopt.metrics import Metrics
     from hpsearch_sigopt.space import SigOptSpace
 

@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hpsearch.distributions import Categorical
 from hpsearch.errors import SpaceError, listed
-from hpsearch.space import Condition, Space
+from hpsearch.space.distributions import Categorical
+from hpsearch.space.space import Condition, Space
 from hpsearch_sigopt.constraints import constraints_of, without_constraints
 from hpsearch_sigopt.parameters import Parameter, to_sigopt
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.backend import Backend, Capabilities, Exhausted
-from hpsearch.hookspecs import hookimpl
+from hpsearch.plugins.backend import Backend, Capabilities, Exhausted
+from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch_wandb import runs
 from hpsearch_wandb.choosing import make_chooser
 from hpsearch_wandb.engine import ENGINE, Hyperband
@@ -16,8 +16,8 @@ from hpsearch_wandb.runs import OfflineRuns
 from hpsearch_wandb.sweep import Sweep
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
     from hpsearch_wandb.choosing import Chooser, Stopper
     from hpsearch_wandb.runs import Runs
 

@@ -6,16 +6,16 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpsearch.backend import EXHAUSTED, Exhausted
-from hpsearch.backends.grid import points
-from hpsearch.distributions import Native
+from hpsearch.builtin.grid import points
 from hpsearch.errors import SpaceError
-from hpsearch.space import Space
+from hpsearch.plugins.backend import EXHAUSTED, Exhausted
+from hpsearch.space.distributions import Native
+from hpsearch.space.space import Space
 from hpsearch_wandb.parameters import draw
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
     from hpsearch_wandb.sweep import Sweep
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from hpsearch.distributions import Distribution
 from hpsearch.errors import SpaceError, listed, nearest
-from hpsearch.space import Space
+from hpsearch.space.distributions import Distribution
+from hpsearch.space.space import Space
 from hpsearch_wandb.options import METHODS
 from hpsearch_wandb.parameters import DIALECT, listing, read, write
 

@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpsearch.distributions import Distribution, Float, Int, Native
-from hpsearch.engines import Engine
-from hpsearch.trial import TrialState
+from hpsearch.plugins.installers import Engine
+from hpsearch.space.distributions import Distribution, Float, Int, Native
+from hpsearch.study.trial import TrialState
 from hpsearch_wandb.parameters import draw, encode
 
 if TYPE_CHECKING:
-    from hpsearch.space import Space
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.space.space import Space
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
     from hpsearch_wandb.sweep import Sweep
 
 ENGINE = Engine(

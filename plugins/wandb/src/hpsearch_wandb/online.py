@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.backend import EXHAUSTED, Exhausted
-from hpsearch.distributions import Categorical, Distribution, Int, Native
 from hpsearch.errors import BackendError
+from hpsearch.plugins.backend import EXHAUSTED, Exhausted
+from hpsearch.space.distributions import Categorical, Distribution, Int, Native
 from hpsearch_wandb import runs, server
 from hpsearch_wandb.agent import Job, SweepAgent
 
 if TYPE_CHECKING:
     import wandb
 
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
     from hpsearch_wandb.options import WandbOptions
     from hpsearch_wandb.server import ServerSweep
     from hpsearch_wandb.sweep import Sweep

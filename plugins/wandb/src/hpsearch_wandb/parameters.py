@@ -17,8 +17,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch.distributions import Categorical, Distribution, Float, Int, Native
 from hpsearch.errors import SpaceError
+from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native
 from hpsearch_wandb.definitions import checked, exponents, quantized
 
 DIALECT = "wandb"

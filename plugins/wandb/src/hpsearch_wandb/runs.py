@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.errors import OptionError
-from hpsearch.trial import TrialState
+from hpsearch.study.trial import TrialState
 
 if TYPE_CHECKING:
     import wandb
 
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
     from hpsearch_wandb.options import Mode, WandbOptions
     from hpsearch_wandb.sweep import Sweep
 

@@ -19,10 +19,10 @@ from hpsearch_wandb.parameters import encode
 if TYPE_CHECKING:
     import wandb
 
-    from hpsearch.distributions import Distribution
-    from hpsearch.space import Space
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.space.distributions import Distribution
+    from hpsearch.space.space import Space
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
     from hpsearch_wandb.options import WandbOptions
     from hpsearch_wandb.sweep import Sweep
 

@@ -12,8 +12,8 @@ from hpsearch.errors import SpaceError, listed, nearest
 from hpsearch_wandb.options import METHODS
 
 if TYPE_CHECKING:
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
     from hpsearch_wandb.options import WandbOptions
 
 logger = logging.getLogger("hpsearch")

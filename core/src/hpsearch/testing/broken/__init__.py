@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hpsearch.backend import ENTRY_POINT_GROUP
+from hpsearch.plugins.backend import ENTRY_POINT_GROUP
 from hpsearch.testing.broken import form, spaces, suggestions, trials
 from hpsearch.testing.broken.registry import BROKEN, Broken
 from hpsearch.testing.distributions import fake_distribution

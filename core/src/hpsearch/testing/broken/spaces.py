@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.backend import Exhausted
-from hpsearch.distributions import Float, Int
-from hpsearch.hookspecs import hookimpl
+from hpsearch.plugins.backend import Exhausted
+from hpsearch.plugins.hookspecs import hookimpl
+from hpsearch.space.distributions import Float, Int
 from hpsearch.testing.broken.registry import caught_by
 from hpsearch.testing.sound import Sound
 
 if TYPE_CHECKING:
-    from hpsearch.distributions import Distribution
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.space.distributions import Distribution
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
 
 
 class _EngineInteger(int):

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.backend import EXHAUSTED, Exhausted
-from hpsearch.distributions import Int
-from hpsearch.hookspecs import hookimpl
+from hpsearch.plugins.backend import EXHAUSTED, Exhausted
+from hpsearch.plugins.hookspecs import hookimpl
+from hpsearch.space.distributions import Int
 from hpsearch.testing.broken.registry import caught_by
 from hpsearch.testing.sound import OwnsLoop, Sound
 
 if TYPE_CHECKING:
-    from hpsearch.distributions import Distribution
-    from hpsearch.evaluate import Evaluate
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.execution.evaluate import Evaluate
+    from hpsearch.space.distributions import Distribution
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
 
 
 # Seeds and order.

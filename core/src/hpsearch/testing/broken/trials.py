@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.backend import EXHAUSTED, Exhausted
-from hpsearch.channel import LocalChannel
-from hpsearch.hookspecs import hookimpl
-from hpsearch.study import BestRun
+from hpsearch.plugins.backend import EXHAUSTED, Exhausted
+from hpsearch.plugins.hookspecs import hookimpl
+from hpsearch.study.channel import LocalChannel
+from hpsearch.study.study import BestRun
+from hpsearch.study.trial import TrialState
 from hpsearch.testing.broken.registry import caught_by
 from hpsearch.testing.sound import OwnsLoop, Sound
-from hpsearch.trial import TrialState
 
 if TYPE_CHECKING:
-    from hpsearch.evaluate import Evaluate
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.execution.evaluate import Evaluate
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
 
 
 # How trials end.

@@ -10,13 +10,14 @@ from typing import Any, ClassVar, NoReturn
 
 import pytest
 
-from hpsearch import api, registry
-from hpsearch.backend import Capabilities
-from hpsearch.distributions import Distribution, Float
 from hpsearch.errors import HpsearchError
-from hpsearch.evaluate import Objective
-from hpsearch.registry import Plugin
-from hpsearch.study import Study
+from hpsearch.execution.evaluate import Objective
+from hpsearch.plugins import registry
+from hpsearch.plugins.backend import Capabilities
+from hpsearch.plugins.registry import Plugin
+from hpsearch.session import api
+from hpsearch.space.distributions import Distribution, Float
+from hpsearch.study.study import Study
 from hpsearch.testing.observer import Recorder
 
 

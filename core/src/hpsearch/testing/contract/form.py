@@ -7,9 +7,9 @@ import subprocess
 import sys
 from dataclasses import fields
 
-from hpsearch.api import SEARCH_ARGUMENTS
-from hpsearch.backend import Capabilities
 from hpsearch.errors import OptionError
+from hpsearch.plugins.backend import Capabilities
+from hpsearch.session.api import SEARCH_ARGUMENTS
 from hpsearch.testing.contract.base import Contract
 from hpsearch.testing.objectives import Distance
 
@@ -106,7 +106,7 @@ import json, sys
 given = json.loads(sys.argv[1])
 sys.path[:] = given["path"]
 before = set(sys.modules)
-from hpsearch import registry
+from hpsearch.plugins import registry
 plugin = next(plugin for plugin in registry.installed() if plugin.name == given["name"])
 listed = set(sys.modules)
 plugin.load()

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from hpsearch.distributions import Categorical, Distribution, Float, Int
 from hpsearch.errors import CapabilityError, SpaceError
-from hpsearch.space import Space, when
-from hpsearch.study import Study
+from hpsearch.space.distributions import Categorical, Distribution, Float, Int
+from hpsearch.space.space import Space, when
+from hpsearch.study.study import Study
 from hpsearch.testing.contract.base import Contract
 from hpsearch.testing.objectives import Distance
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from hpsearch.distributions import Int
 from hpsearch.errors import CapabilityError
-from hpsearch.study import Study
+from hpsearch.space.distributions import Int
+from hpsearch.study.study import Study
 from hpsearch.testing.contract.base import Contract
 from hpsearch.testing.executors import SeveralOpen
 from hpsearch.testing.objectives import Distance, suggests, suggests_in_branches

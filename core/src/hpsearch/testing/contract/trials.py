@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from hpsearch.errors import CapabilityError
-from hpsearch.space import Space
-from hpsearch.study import Study
+from hpsearch.space.space import Space
+from hpsearch.study.study import Study
+from hpsearch.study.trial import Trial, TrialState
 from hpsearch.testing.contract.base import Contract
 from hpsearch.testing.contract.suggestions import params
 from hpsearch.testing.executors import OtherProcess
@@ -24,7 +25,6 @@ from hpsearch.testing.objectives import (
     suggests,
 )
 from hpsearch.testing.observer import Recorder
-from hpsearch.trial import Trial, TrialState
 
 GOOD, HOPELESS = 10, 8
 """How many good trials a pruner sees, and how many hopeless ones after them."""

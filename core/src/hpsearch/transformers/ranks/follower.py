@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpsearch.channel import Channel
 from hpsearch.errors import HpsearchError
-from hpsearch.evaluate import Evaluate, Outcome
+from hpsearch.execution.evaluate import Evaluate, Outcome
+from hpsearch.study.channel import Channel
 from hpsearch.transformers.ranks import result
 from hpsearch.transformers.ranks.together import SearchEnded, Together
 from hpsearch.transformers.reads import SpaceFunction
 
 if TYPE_CHECKING:
-    from hpsearch.distributions import Distribution
-    from hpsearch.study import Study
+    from hpsearch.space.distributions import Distribution
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
     from hpsearch.transformers.objective import TrainerObjective
-    from hpsearch.trial import Trial
 
 
 class MakeObjective(Protocol):

@@ -8,20 +8,20 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.channel import LocalChannel
-from hpsearch.checks import check_json
 from hpsearch.errors import RankError
-from hpsearch.evaluate import Evaluate, Outcome, payload_of
-from hpsearch.executors import Executor
+from hpsearch.execution.evaluate import Evaluate, Outcome, payload_of
+from hpsearch.execution.executor import Executor
+from hpsearch.session.checks import check_json
+from hpsearch.study.channel import LocalChannel
 from hpsearch.transformers.ranks import result
 from hpsearch.transformers.ranks.together import Together
 from hpsearch.transformers.reads import SpaceFunction
 
 if TYPE_CHECKING:
-    from hpsearch.distributions import Distribution
-    from hpsearch.history import History
-    from hpsearch.study import Study
-    from hpsearch.trial import Trial
+    from hpsearch.session.coordinator import History
+    from hpsearch.space.distributions import Distribution
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
 
 _START = 1800.0  # seconds in which every rank has to come to the search; torch's own patience
 _FAREWELL = 5.0  # seconds in which they have to hear that it is over, before rank 0 moves on

@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch import distributions, errors
+from hpsearch import errors
 from hpsearch.errors import HpsearchError, RankError, SearchFailedError, SearchInterrupted
-from hpsearch.space import Space
-from hpsearch.study import BestRun, Study
+from hpsearch.space import distributions
+from hpsearch.space.space import Space
+from hpsearch.study.study import BestRun, Study
+from hpsearch.study.trial import Trial, TrialError, TrialState
 from hpsearch.transformers.ranks.board import Note
-from hpsearch.trial import Trial, TrialError, TrialState
 
 
 def note_of_study(study: Study) -> Note:

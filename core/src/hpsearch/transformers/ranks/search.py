@@ -6,8 +6,8 @@ import math
 from typing import Any, Protocol
 
 from hpsearch.errors import ArgumentError
-from hpsearch.executors import Executor
-from hpsearch.study import Study
+from hpsearch.execution.executor import Executor
+from hpsearch.study.study import Study
 from hpsearch.transformers.ranks.follower import MakeObjective, follow
 from hpsearch.transformers.ranks.launch import join
 from hpsearch.transformers.ranks.leader import lead

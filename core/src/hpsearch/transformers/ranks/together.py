@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hpsearch.errors import RankError
-from hpsearch.evaluate import Outcome
+from hpsearch.execution.evaluate import Outcome
+from hpsearch.study.trial import TrialState
 from hpsearch.transformers.ranks import group
 from hpsearch.transformers.ranks.board import Board, Note
 from hpsearch.transformers.ranks.watch import Watch
-from hpsearch.trial import TrialState
 
 
 class SearchEnded(BaseException):

@@ -1,0 +1,50 @@
+"""Random search: each trial is drawn independently, from a seed of its own.
+
+The draw depends on the study's seed and the trial's number alone: not on the order in which trials
+end, on how many run at a time, or on how often the search was resumed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.plugins.backend import Backend, Capabilities
+from hpsearch.plugins.hookspecs import hookimpl
+from hpsearch.study.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from hpsearch.space.distributions import Distribution
+    from hpsearch.study.study import Study
+    from hpsearch.study.trial import Trial
+
+
+class RandomBackend(Backend):
+    """Independent draws from the space, or from each parameter as a running trial asks for it."""
+
+    api_version = 1
+    capabilities = Capabilities(
+        log=True,
+        step=True,
+        conditions=True,
+        define_by_run=True,
+        multi_objective=True,
+        max_parallel=None,
+        replay=True,
+        seeding=True,
+    )
+
+    @hookimpl
+    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any]:
+        if study.space is None:
+            return {}
+        return study.space.sample(random.Random(trial.seed))
+
+    @hookimpl
+    def hpsearch_suggest_parameter(
+        self, trial: Trial, name: str, distribution: Distribution
+    ) -> Any:
+        if name in trial.fixed:
+            return trial.fixed[name]
+        return distribution.sample(random.Random(derive_seed(trial.seed, name)))

@@ -1,0 +1,1 @@
+"""What others can add: the hooks, the contract of a backend, and how plugins are found."""

@@ -1,0 +1,270 @@
+"""A study in other forms: a table to read, JSON and CSV for programs, a pandas data frame.
+
+JSON is strict: numbers that JSON has no word for become the texts ``"nan"``, ``"inf"`` and
+``"-inf"``, which Python's ``float`` and most other readers take back. CSV and the data frame have
+the same columns, one row for each trial; a parameter's column is called ``params_<name>``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import shutil
+import textwrap
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpsearch.errors import HpsearchError
+from hpsearch.report.text import cell_width, columns, shown
+from hpsearch.study.trial import Trial
+
+if TYPE_CHECKING:
+    import pandas
+
+    from hpsearch.study.study import Study
+
+FORMAT = 1
+"""The version of the JSON form; it changes when a reader of the older one would be misled."""
+
+# For people.
+
+
+def table(study: Study, width: int | None = None) -> str:
+    """Return the trials as a plain-text table; the best has a star.
+
+    Args:
+        study: The study.
+        width: Characters a line, the terminal's if None. Long names are broken where that makes
+            the table fit; where it cannot, each trial's parameters stand below it.
+    """
+    return "\n".join(line for line, _ in table_lines(study, width))
+
+
+def table_lines(study: Study, width: int | None = None) -> Iterator[tuple[str, Trial | None]]:
+    """Yield the lines of :func:`table`, each with the trial that it shows, None for the header."""
+    width = shutil.get_terminal_size((100, 24)).columns if width is None else width
+    best = {trial.number for trial in best_trials(study)}
+    facts = [_facts(study, trial, best) for trial in study.trials]
+    names = _union(study.trials)
+    params = [[shown(trial[n]) if n in trial else "" for n in names] for trial in study.trials]
+    header = ["trial", "state", *objective_names(study), "seconds"]
+    wide_header = [*header, *map(shown, names)]
+    rows = [fact + values for fact, values in zip(facts, params, strict=True)]
+    for wrap in (None, 12, 7):
+        lines = columns(wide_header, rows, left=["state"], wrap=wrap)
+        if max(map(cell_width, lines)) <= width:
+            break
+    else:
+        lines = columns(header, facts, left=["state"])
+        names = []
+    head = len(lines) - len(facts)
+    yield from ((line, None) for line in lines[:head])
+    for line, trial in zip(lines[head:], study.trials, strict=True):
+        yield line, trial
+        if not names:
+            yield from ((below, trial) for below in _params_below(trial, width))
+
+
+def best_trials(study: Study) -> list[Trial]:
+    """Return the trial of the best run, those of the Pareto front, or none if there is none."""
+    try:
+        runs = study.best_runs
+    except HpsearchError:
+        return []
+    by_id = {trial.id: trial for trial in study.trials}
+    return [by_id[run.run_id] for run in runs]
+
+
+def failure_kinds(study: Study) -> list[list[Trial]]:
+    """Return the failed trials, those with the same error together, the earliest first."""
+    kinds: dict[tuple[str, str], list[Trial]] = {}
+    for trial in study.trials:
+        if trial.error is not None:
+            kinds.setdefault((trial.error.type, trial.error.message), []).append(trial)
+    return list(kinds.values())
+
+
+def objective_names(study: Study) -> list[str]:
+    """Return what the objective values are called, such as ``objective`` or ``objective_0``."""
+    if len(study.directions) == 1:
+        return ["objective"]
+    return [f"objective_{index}" for index in range(len(study.directions))]
+
+
+def _facts(study: Study, trial: Trial, best: Collection[int]) -> list[str]:
+    mark = "* " if trial.number in best else ""
+    values = trial.objectives or (None,) * len(study.directions)
+    seconds = "" if trial.duration is None else f"{trial.duration:.1f}"
+    objectives = ["" if value is None else shown(value, digits=6) for value in values]
+    return [f"{mark}{trial.number}", str(trial.state), *objectives, seconds]
+
+
+def _params_below(trial: Trial, width: int) -> list[str]:
+    # A parameter is broken only if it is wider than a line: its spaces hold it together until then.
+    words = (f"{shown(name)}={shown(value)}".replace(" ", "\0") for name, value in trial.items())
+    indent = " " * 7
+    lines = textwrap.wrap(
+        " ".join(words),
+        max(width, 20),
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+    )
+    return [line.replace("\0", " ") for line in lines]
+
+
+# For programs.
+
+
+def to_json(study: Study, path: str | PathLike[str] | None = None) -> str:
+    """Return the study as strictly valid JSON on one line, and write it to ``path`` if given.
+
+    The backend's options are left out: they may hold objects, and secrets.
+    """
+    record = {
+        "format": FORMAT,
+        "name": study.name,
+        "backend": study.backend,
+        "directions": list(study.directions),
+        "n_trials": study.n_trials,
+        "timeout": study.timeout,
+        "seed": study.seed,
+        "space": None if study.space is None else study.space.to_dict(),
+        "counts": study.counts(),
+        "best": [trial.number for trial in best_trials(study)],
+        "trials": [_record(trial) for trial in study.trials],
+    }
+    text = json.dumps(_strict(record), allow_nan=False)
+    return _written(text, path)
+
+
+def to_csv(study: Study, path: str | PathLike[str] | None = None) -> str:
+    """Return the trials as CSV with a header, and write it to ``path`` if given.
+
+    An empty cell is what a trial does not have; a parameter that is None reads ``None``. Cells
+    with structure (intermediate results, facts) hold JSON.
+    """
+    columns, rows = _rows(study)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row[name]) if name in row else "" for name in columns] for row in rows)
+    return _written(buffer.getvalue(), path)
+
+
+def dataframe(study: Study) -> pandas.DataFrame:
+    """Return the trials as a pandas data frame, one row for each, with the columns of the CSV.
+
+    Raises:
+        HpsearchError: pandas is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise HpsearchError(
+            "a data frame needs pandas, which is not installed. Run: pip install pandas; "
+            "study.to_csv() and study.to_json() need nothing more"
+        ) from error
+    columns, rows = _rows(study)
+    return pandas.DataFrame(rows, columns=columns)
+
+
+def _record(trial: Trial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "id": trial.id,
+        "state": str(trial.state),
+        "objectives": None if trial.objectives is None else list(trial.objectives),
+        "params": dict(trial.params),
+        "derived": dict(trial.derived),
+        "intermediate": [
+            {"step": step, "values": list(values)} for step, values in trial.intermediate.items()
+        ],
+        "attrs": trial.attrs,
+        "distributions": {name: item.to_dict() for name, item in trial.distributions.items()},
+        "error": None if trial.error is None else trial.error.to_dict(),
+        "seed": trial.seed,
+        "retry_of": trial.retry_of,
+        "started": _utc(trial.started).isoformat(),
+        "ended": None if trial.ended is None else _utc(trial.ended).isoformat(),
+        "duration": trial.duration,
+    }
+
+
+def _rows(study: Study) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the columns in reading order, and each trial as a mapping of some of them."""
+    names = objective_names(study)
+    rows = [_row(names, trial) for trial in study.trials]
+    front = ["number", "id", "state", *names]
+    back = ["seed", "retry_of", "started", "ended", "duration", "intermediate", "error"]
+    found = dict.fromkeys(column for row in rows for column in row)
+    middle = [
+        column
+        for prefix in ("params_", "derived_", "attrs_")
+        for column in found
+        if column.startswith(prefix)
+    ]
+    return [*front, *middle, *back, "traceback"], rows
+
+
+def _row(names: list[str], trial: Trial) -> dict[str, Any]:
+    row: dict[str, Any] = {"number": trial.number, "id": trial.id, "state": str(trial.state)}
+    row.update(zip(names, trial.objectives or (), strict=False))
+    for prefix, values in (
+        ("params", trial.params),
+        ("derived", trial.derived),
+        ("attrs", trial.attrs),
+    ):
+        row.update({f"{prefix}_{name}": value for name, value in values.items()})
+    row["seed"] = trial.seed
+    row["started"] = _utc(trial.started)
+    if trial.retry_of is not None:
+        row["retry_of"] = trial.retry_of
+    if trial.ended is not None:
+        row["ended"] = _utc(trial.ended)
+        row["duration"] = trial.duration
+    if trial.intermediate:
+        row["intermediate"] = {step: list(values) for step, values in trial.intermediate.items()}
+    if trial.error is not None:
+        row["error"] = str(trial.error)
+        row["traceback"] = trial.error.traceback
+    return row
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping | list | tuple):
+        return json.dumps(_strict(value), allow_nan=False)
+    return str(value)
+
+
+def _strict(value: Any) -> Any:
+    """Return JSON data with the floats that JSON does not have as text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    return value
+
+
+def _union(trials: Iterable[Trial]) -> list[str]:
+    """Return every name that any trial has, in the order in which they first appear."""
+    return list(dict.fromkeys(name for trial in trials for name in trial))
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _written(text: str, path: str | PathLike[str] | None) -> str:
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8", newline="")
+    return text

@@ -1,0 +1,207 @@
+"""Reading a search space however it is written.
+
+A *dialect* is an engine's native way of writing a space. Each plugin reads and writes its own and
+names it in the entry-point group ``hpsearch.dialects``; reading one needs that plugin installed and
+imports none of its engine. The portable form and define-by-run functions are the core's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
+from typing import Any, Final, Protocol
+
+from hpsearch.errors import SpaceError, listed, nearest
+from hpsearch.plugins.registry import PREFERENCE
+from hpsearch.space.distributions import Categorical, Float, Int, Native
+from hpsearch.space.space import Space
+
+ENTRY_POINT_GROUP: Final = "hpsearch.dialects"
+
+
+class Dialect(Protocol):
+    """An engine's native way of writing a space."""
+
+    name: str
+
+    def recognises(self, native: object) -> bool:
+        """Whether the object is a space written in this dialect, judged by its shape alone."""
+
+    def read(self, native: Any) -> Space:
+        """Return the portable space of the same meaning.
+
+        Raises:
+            SpaceError: Naming the parameter and the feature that cannot be carried over.
+        """
+
+    def beside(self, native: Any) -> Sequence[str]:
+        """Name what the object says beside the space, and only the dialect's own backend heeds."""
+
+    def write(self, space: Space) -> Any:
+        """Return the space in this dialect.
+
+        Raises:
+            SpaceError: Naming the parameter and the feature that cannot be carried over.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceSource:
+    """What a search was given as its space, after reading.
+
+    Attributes:
+        space: The portable space; None for a define-by-run search.
+        function: The define-by-run function to call in each trial, None if there is none.
+        names: The parameters known before the first trial, None if none can be.
+        native: The object in a plugin's dialect that the space was read from, None for other ways.
+        dialect: Who read it, None for other ways.
+    """
+
+    space: Space | None
+    function: Callable[[Any], Any] | None = None
+    names: tuple[str, ...] | None = None
+    native: Any = None
+    dialect: Dialect | None = None
+
+    @classmethod
+    def portable(cls, space: Space, function: Callable[[Any], Any] | None = None) -> SpaceSource:
+        """A source whose parameters are all known."""
+        if function is None and space.groups:
+            function = Nested(space)
+        return cls(space, function, tuple(space.parameters))
+
+    @classmethod
+    def of(cls, given: Any) -> SpaceSource:
+        """A source that is an object in the portable form or in any installed dialect.
+
+        Raises:
+            SpaceError: Nobody recognises it, or its meaning cannot be carried over.
+        """
+        dialect = recognise(given)
+        if dialect is None:
+            return cls.portable(given if isinstance(given, Space) else Space(given))
+        source = cls.portable(dialect.read(given))
+        return replace(source, native=given, dialect=dialect)
+
+    def native_for(self, dialect: str | None) -> Any:
+        """Return the native object if it is in that dialect, else None."""
+        mine = self.dialect is not None and self.dialect.name == dialect
+        return self.native if mine else None
+
+    def left_out(self, dialect: str | None) -> Sequence[str]:
+        """Name what the native object says beside the space, for a backend of that dialect."""
+        if self.dialect is None or self.dialect.name == dialect:
+            return ()
+        return self.dialect.beside(self.native)
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """The space function of a space with groups: adds them to what the objective gets."""
+
+    space: Space
+
+    def __call__(self, trial: Any) -> dict[str, Any]:
+        """Return the groups of a trial, nested."""
+        return self.space.nested(trial.params)
+
+
+def read_source(given: Any, *, define_by_run: bool) -> SpaceSource:
+    """Read whatever ``search(objective, space)`` was given.
+
+    Args:
+        given: A portable space or mapping, a define-by-run function, an object in a native
+            dialect, a function that returns one of these, or None: the objective suggests itself.
+        define_by_run: Whether the backend can suggest while a trial runs. If not, a define-by-run
+            function is explored beforehand.
+
+    Raises:
+        SpaceError: Nobody recognises the object, or its meaning cannot be carried over.
+    """
+    if given is None:
+        return SpaceSource(None)
+    if not callable(given):
+        return SpaceSource.of(given)
+    from hpsearch.space import explore
+
+    probe = explore.probe(given)
+    if probe.suggested:
+        if define_by_run:
+            return SpaceSource(None, given, probe.names)
+        return SpaceSource.portable(explore.explore(given), given)
+    if not probe.returned:
+        return SpaceSource(None)
+    return SpaceSource.of(probe.returned)
+
+
+def read(given: Any) -> Space:
+    """Return the portable space of an object in any installed dialect.
+
+    Raises:
+        SpaceError: Nobody recognises the object, or its meaning cannot be carried over.
+    """
+    dialect = recognise(given)
+    if dialect is not None:
+        return dialect.read(given)
+    return given if isinstance(given, Space) else Space(given)
+
+
+def recognise(given: Any) -> Dialect | None:
+    """Return the installed dialect that an object is written in, None for the portable form.
+
+    Raises:
+        SpaceError: It is neither.
+    """
+    if isinstance(given, Space) or (isinstance(given, Mapping) and _portable(given)):
+        return None
+    installed, broken = _load_all()
+    for dialect in installed.values():
+        if dialect.recognises(given):
+            return dialect
+    absent = [f"pip install hpsearch-{name}" for name in PREFERENCE if name not in installed]
+    more = f" Others come with {', '.join(absent)}." if absent else ""
+    more += "".join(f" Dialect {name!r} cannot be imported: {e}." for name, e in broken.items())
+    raise SpaceError(
+        f"{given!r} is no search space. Write a mapping of names to Float, Int and Categorical, "
+        f"a function that calls trial.suggest_*, or a dialect of an installed plugin: "
+        f"{listed(installed)}.{more}"
+    )
+
+
+def write(space: Space, dialect: str) -> Any:
+    """Return a portable space in the dialect of that name.
+
+    Raises:
+        SpaceError: No such dialect is installed, or it cannot express the space.
+    """
+    installed = dialects()
+    if dialect not in installed:
+        raise SpaceError(
+            f"no dialect is called {dialect!r}.{nearest(dialect, installed)} "
+            f"Installed: {listed(installed)}"
+        )
+    return installed[dialect].write(space)
+
+
+def dialects() -> dict[str, Dialect]:
+    """Return the installed dialects by name, without those that cannot be imported."""
+    return _load_all()[0]
+
+
+def _load_all() -> tuple[dict[str, Dialect], dict[str, Exception]]:
+    """Import the plugins that bring dialects; return these, and what went wrong with others."""
+    loaded: dict[str, Dialect] = {}
+    broken: dict[str, Exception] = {}
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
+        try:
+            loaded[entry.name] = entry.load()()
+        except Exception as error:  # noqa: BLE001 - a broken plugin hurts only who needs it
+            broken[entry.name] = error
+    return loaded, broken
+
+
+def _portable(given: Mapping[Any, Any]) -> bool:
+    return bool(given) and any(
+        isinstance(v, Float | Int | Categorical | Native) for v in given.values()
+    )

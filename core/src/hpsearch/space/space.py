@@ -1,0 +1,331 @@
+"""A :class:`Space`: named parameters and the conditions between them, the same on every backend."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from hpsearch.errors import SpaceError, listed, nearest
+from hpsearch.space import distributions
+from hpsearch.space.distributions import Categorical, Choice, Distribution, Float, Int, Native
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """When a parameter is searched at all: in any of some cases, each a set of parents' values.
+
+    Attributes:
+        cases: Any one must hold; a case holds when each of its parents has one of its values.
+    """
+
+    cases: tuple[tuple[tuple[str, tuple[Choice, ...]], ...], ...]
+
+    def holds(self, params: Mapping[str, Any]) -> bool:
+        """Whether the parameter is searched beside these values. A parent not searched is no."""
+        return any(
+            all(parent in params and params[parent] in values for parent, values in case)
+            for case in self.cases
+        )
+
+    @property
+    def parents(self) -> frozenset[str]:
+        """The names of all parameters that this condition looks at."""
+        return frozenset(parent for case in self.cases for parent, _ in case)
+
+    def __or__(self, other: Condition) -> Condition:
+        return Condition(self.cases + tuple(c for c in other.cases if c not in self.cases))
+
+    def to_list(self) -> list[dict[str, list[Choice]]]:
+        """Return the JSON form."""
+        return [{parent: list(values) for parent, values in case} for case in self.cases]
+
+
+def when(**parents: Any) -> Condition:
+    """The condition that each named parameter has the given value, or one of the given list.
+
+    ``when(optimizer="sgd") | when(optimizer="adam", amsgrad=True)`` joins two cases.
+    """
+    if not parents:
+        raise SpaceError("when() names no parameter; write when(optimizer='sgd')")
+    case = tuple((parent, _values(given)) for parent, given in sorted(parents.items()))
+    return Condition((case,))
+
+
+def _values(given: Any) -> tuple[Choice, ...]:
+    if isinstance(given, set | frozenset):  # whose own order differs from run to run
+        return tuple(sorted(given, key=repr))
+    return tuple(given) if isinstance(given, list | tuple | range) else (given,)
+
+
+class Space:
+    """Named parameters with the conditions between them. Immutable; equal when they mean the same.
+
+    Args:
+        parameters: Name to :class:`Float`, :class:`Int` or :class:`Categorical`.
+        conditions: Name to the :class:`Condition` under which that parameter is searched; a
+            parameter without one is always searched. Parents need finitely many values.
+        groups: Names under which parameters are nested: with ``"model"`` among them the objective
+            finds ``"model.width"`` as ``trial["model"]["width"]`` too. One within another,
+            ``"model.head"``, brings the outer one along.
+
+    Raises:
+        SpaceError: Naming the parameter: bad bounds, an unknown or infinite parent, a value that
+            the parent cannot have, a cycle, a group without members or called like a parameter.
+    """
+
+    __slots__ = ("_conditions", "_groups", "_order", "_parameters")
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Distribution],
+        conditions: Mapping[str, Condition] | None = None,
+        groups: Iterable[str] = (),
+    ) -> None:
+        self._parameters = MappingProxyType(dict(parameters))
+        self._conditions = MappingProxyType(dict(conditions or {}))
+        self._groups = tuple(sorted({outer for group in groups for outer in _outer(group)}))
+        for name, distribution in self._parameters.items():
+            check_parameter(name, distribution)
+        for name, condition in self._conditions.items():
+            self._check_condition(name, condition)
+        for group in self._groups:
+            self._check_group(group)
+        self._order = self._parents_first()
+
+    @property
+    def parameters(self) -> Mapping[str, Distribution]:
+        """Every parameter that may be searched, in the order given."""
+        return self._parameters
+
+    @property
+    def conditions(self) -> Mapping[str, Condition]:
+        """The conditional parameters' conditions."""
+        return self._conditions
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The names under which parameters are nested, in alphabetical order."""
+        return self._groups
+
+    def active(self, params: Mapping[str, Any]) -> Iterator[tuple[str, Distribution]]:
+        """Yield the parameters searched; ``params`` may be filled meanwhile.
+
+        They come in the order given, but each after its parents.
+        """
+        if not self._conditions:
+            return iter(self._parameters.items())
+        return self._active_beside(params)
+
+    def _active_beside(self, params: Mapping[str, Any]) -> Iterator[tuple[str, Distribution]]:
+        for name in self._order:
+            condition = self._conditions.get(name)
+            if condition is None or condition.holds(params):
+                yield name, self._parameters[name]
+
+    def sample(self, rng: random.Random) -> dict[str, Any]:
+        """Draw every active parameter independently."""
+        params: dict[str, Any] = {}
+        for name, distribution in self.active(params):
+            params[name] = distribution.sample(rng)
+        return params
+
+    def restrict(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of the active parameters alone.
+
+        For an engine without conditions, which draws every parameter: what is left of independent
+        draws is distributed as :meth:`sample` draws it.
+
+        Raises:
+            KeyError: An active parameter has no value.
+        """
+        params: dict[str, Any] = {}
+        for name, _ in self.active(params):
+            params[name] = values[name]
+        return params
+
+    def check_natives(self, dialect: str) -> None:
+        """Check that a dialect can express every parameter in an engine's own words.
+
+        Raises:
+            SpaceError: One is in another engine's; the message names it.
+        """
+        for name, distribution in self._parameters.items():
+            if isinstance(distribution, Native) and distribution.dialect != dialect:
+                raise SpaceError(
+                    f"parameter {name!r} is {distribution}, which {dialect} cannot express"
+                )
+
+    def nested(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the groups of a point of this space: ``{"model": {"width": 64}}``."""
+        tree: dict[str, Any] = {}
+        for group in self._groups:
+            _branch(tree, group)
+        for name, value in params.items():
+            group, _, member = name.rpartition(".")
+            if group in self._groups:
+                _branch(tree, group)[member] = value
+        return tree
+
+    def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values as plain Python ones if they are exactly one point of this space.
+
+        Raises:
+            SpaceError: A name is missing, unknown or not searched beside the others, or a value
+                has the wrong type or lies outside.
+        """
+        valid: dict[str, Any] = {}
+        for name, distribution in self.active(valid):
+            try:
+                valid[name] = distribution.validate(params[name])
+            except KeyError:
+                raise SpaceError(
+                    f"parameter {name!r} is missing; given are {listed(params)}"
+                ) from None
+            except SpaceError as error:
+                raise SpaceError(f"parameter {name!r}: {error}") from None
+        if len(valid) != len(params):
+            name = next(name for name in params if name not in valid)
+            if name in self._parameters:
+                raise SpaceError(f"parameter {name!r} is not searched beside {valid!r}")
+            raise SpaceError(
+                f"parameter {name!r} is not in the space.{nearest(name, self._parameters)} "
+                f"The space has {listed(self._parameters)}"
+            )
+        return valid
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form; :meth:`from_dict` reads it back."""
+        data: dict[str, Any] = {
+            "parameters": {name: item.to_dict() for name, item in self._parameters.items()}
+        }
+        if self._conditions:
+            data["conditions"] = {name: item.to_list() for name, item in self._conditions.items()}
+        if self._groups:
+            data["groups"] = list(self._groups)
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Space:
+        """Read the JSON form back.
+
+        Raises:
+            SpaceError: The data is not a space.
+        """
+        if not isinstance(data, Mapping) or not isinstance(data.get("parameters"), Mapping):
+            raise SpaceError(f"{data!r} is not the JSON form of a space: 'parameters' is missing")
+        parameters = {name: distributions.from_dict(d) for name, d in data["parameters"].items()}
+        conditions: dict[str, Condition] = {}
+        for name, cases in data.get("conditions", {}).items():
+            read = [when(**case) for case in cases]
+            conditions[name] = Condition(tuple(case for item in read for case in item.cases))
+        return cls(parameters, conditions, data.get("groups", ()))
+
+    def to_json(self) -> str:
+        """Return the space as JSON text."""
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> Space:
+        """Read JSON text back."""
+        return cls.from_dict(json.loads(text))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Space, (dict(self._parameters), dict(self._conditions), self._groups)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Space):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+    def __repr__(self) -> str:
+        conditions = f", conditions={dict(self._conditions)!r}" if self._conditions else ""
+        groups = f", groups={self._groups!r}" if self._groups else ""
+        return f"Space({dict(self._parameters)!r}{conditions}{groups})"
+
+    def _check_condition(self, name: str, condition: Condition) -> None:
+        if name not in self._parameters:
+            raise SpaceError(
+                f"a condition is given for {name!r}, which is no parameter."
+                f"{nearest(name, self._parameters)}"
+            )
+        if not isinstance(condition, Condition):
+            raise SpaceError(f"parameter {name!r}: {condition!r} is no condition; use when(...)")
+        for case in condition.cases:
+            for parent, values in case:
+                self._check_parent(name, parent, values)
+
+    def _check_group(self, group: str) -> None:
+        if group in self._parameters:
+            raise SpaceError(f"parameter {group!r} is called like a group of parameters")
+        if not any(name.startswith(f"{group}.") for name in self._parameters):
+            raise SpaceError(f"group {group!r} has no parameter {group + '.name'!r}")
+
+    def _check_parent(self, name: str, parent: str, values: tuple[Choice, ...]) -> None:
+        if parent not in self._parameters:
+            raise SpaceError(
+                f"parameter {name!r} depends on {parent!r}, which is no parameter."
+                f"{nearest(parent, self._parameters)}"
+            )
+        distribution = self._parameters[parent]
+        if distribution.values() is None:
+            raise SpaceError(
+                f"parameter {name!r} depends on {parent!r}, which is {distribution}; a parent "
+                "needs finitely many values"
+            )
+        for value in values:
+            try:
+                distribution.validate(value)
+            except SpaceError as error:
+                raise SpaceError(f"parameter {name!r} depends on {parent!r}: {error}") from None
+
+    def _parents_first(self) -> tuple[str, ...]:
+        if not self._conditions:
+            return tuple(self._parameters)
+        order: dict[str, None] = {}
+        waiting = dict.fromkeys(self._parameters)
+        while waiting:
+            for name in waiting:
+                if name not in self._conditions or self._conditions[name].parents <= order.keys():
+                    break
+            else:
+                raise SpaceError(f"the conditions of {listed(waiting)} form a cycle")
+            order[name] = None
+            del waiting[name]
+        return tuple(order)
+
+
+def _outer(group: str) -> list[str]:
+    """Return a group's name after those of the groups that it is in."""
+    parts = group.split(".")
+    return [".".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+
+
+def _branch(tree: dict[str, Any], group: str) -> dict[str, Any]:
+    """Return the mapping of a group, made if there is none."""
+    for part in group.split("."):
+        tree = tree.setdefault(part, {})
+    return tree
+
+
+def check_parameter(name: object, distribution: object) -> None:
+    """Raise :class:`SpaceError`, naming the parameter, unless a search could use it."""
+    if not isinstance(name, str) or not name:
+        raise SpaceError(f"parameter name {name!r} is not a non-empty string")
+    if not isinstance(distribution, Float | Int | Categorical | Native):
+        raise SpaceError(
+            f"parameter {name!r} is {distribution!r}, expected Float, Int or Categorical"
+        )
+    try:
+        distribution.check()
+    except SpaceError as error:
+        raise SpaceError(f"parameter {name!r}: {error}") from None

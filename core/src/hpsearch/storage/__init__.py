@@ -1,0 +1,1 @@
+"""How a search survives: the journal, its file, and the lock that one process holds on a study."""

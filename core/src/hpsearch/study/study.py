@@ -1,0 +1,212 @@
+"""A :class:`Study`: what is searched and how, and every trial so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hpsearch.errors import HpsearchError
+from hpsearch.plugins.backend import Capabilities
+from hpsearch.study.best import best_trial, pareto_front
+from hpsearch.study.trial import Trial, TrialState
+
+if TYPE_CHECKING:
+    import pandas
+
+    from hpsearch.session.coordinator import History
+    from hpsearch.space.distributions import Distribution
+    from hpsearch.space.space import Space
+
+
+class _BestRun(NamedTuple):
+    run_id: str
+    objective: float | list[float]
+    hyperparameters: dict[str, Any]
+    run_summary: Any = None
+
+
+class BestRun(_BestRun):
+    """The tuple that users of transformers know, with the trial behind it.
+
+    Attributes:
+        run_id: The trial's id.
+        objective: Its objective, or the list of them with several directions.
+        hyperparameters: What the objective got, by name.
+        run_summary: The engine's own result where it has one, else None.
+        trial: The :class:`~hpsearch.study.trial.Trial`.
+        study: The :class:`Study` that it is the best of, with every other trial.
+    """
+
+    trial: Trial
+    study: Study
+
+    @classmethod
+    def of(cls, trial: Trial, run_summary: Any = None) -> BestRun:
+        """Describe a complete trial."""
+        objectives = trial.objectives or ()
+        objective = objectives[0] if len(objectives) == 1 else list(objectives)
+        run = cls(trial.id, objective, dict(trial), run_summary)
+        run.trial = trial
+        return run
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The folder of what the run saved, if it saved anything that is still kept."""
+        path: str | None = self.trial.attrs.get("checkpoint")
+        return path
+
+
+class Study:
+    """The specification of a search and its history.
+
+    Attributes:
+        name: Its name in the journal.
+        directions: ``"minimize"`` or ``"maximize"``, one for each objective value.
+        n_trials: How many trials were asked for, None for no limit.
+        timeout: Seconds after which no trial starts, None for no limit.
+        seed: The seed of the whole search; drawn where none was given, and always recorded.
+        space: The portable space, None for a define-by-run search.
+        parameter_names: The names known before the first trial, None where none can be.
+        backend: The backend's name.
+        options: The backend's typed options.
+        capabilities: What the backend can do, with these options.
+        native_space: The space as the user wrote it, where that is the backend's own dialect; else
+            None.
+        n_workers: How many trials may run at a time, None where the user did not say.
+        pruner: The core's pruner, None where there is none or the backend prunes itself.
+        native: The engine's own study or result, where the backend has one.
+        history: The one way into the trials while the search runs; for backends and executors.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        directions: Sequence[str],
+        *,
+        n_trials: int | None = None,
+        timeout: float | None = None,
+        seed: int = 0,
+        space: Space | None = None,
+        parameter_names: tuple[str, ...] | None = None,
+        backend: str = "",
+        options: Any = None,
+        capabilities: Capabilities | None = None,
+        native_space: Any = None,
+        n_workers: int | None = None,
+        pruner: Any = None,
+    ) -> None:
+        self.name = name
+        self.directions = tuple(directions)
+        self.n_trials = n_trials
+        self.timeout = timeout
+        self.seed = seed
+        self.space = space
+        self.parameter_names = parameter_names
+        self.backend = backend
+        self.options = options
+        self.capabilities = Capabilities() if capabilities is None else capabilities
+        self.native_space = native_space
+        self.n_workers = n_workers
+        self.pruner = pruner
+        self.native: Any = None
+        self._history: History | None = None
+        self._trials: list[Trial] = []
+        self._best: list[BestRun] | None = None
+
+    @property
+    def trials(self) -> Sequence[Trial]:
+        """Every trial, by number: ended ones and, while the search runs, running ones."""
+        return self._trials
+
+    @property
+    def history(self) -> History:
+        """The one way into the trials, while the search runs."""
+        if self._history is None:
+            raise HpsearchError(f"study {self.name!r} is not running")
+        return self._history
+
+    @property
+    def best(self) -> BestRun:
+        """The best run of a study with one direction.
+
+        Raises:
+            HpsearchError: No trial is complete, or there are several directions.
+        """
+        if len(self.directions) > 1:
+            raise HpsearchError(
+                f"study {self.name!r} has {len(self.directions)} directions and no single best "
+                "run; read study.best_runs, the Pareto front"
+            )
+        return self.best_runs[0]
+
+    @property
+    def best_runs(self) -> list[BestRun]:
+        """The best run alone, or the Pareto front with several directions.
+
+        Raises:
+            HpsearchError: No trial is complete.
+        """
+        runs = self._best if self._best is not None else self._best_of_history()
+        if not runs:
+            counts = self.counts()
+            missing = "best run" if counts["complete"] else "complete trial"
+            raise HpsearchError(
+                f"study {self.name!r} has no {missing} among {len(self._trials)} trials "
+                f"({counts['pruned']} pruned, {counts['failed']} failed); study.trials has each "
+                "one's error"
+            )
+        for run in runs:
+            run.study = self
+        return list(runs)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many trials are in each state."""
+        counted = Counter(trial.state for trial in self._trials)
+        return {str(state): counted[state] for state in TrialState}
+
+    def distributions_of(self, trial: Trial) -> Mapping[str, Distribution]:
+        """Return what each of a trial's parameters was drawn from."""
+        if self.space is None or trial.distributions:
+            return trial.distributions
+        return {name: self.space.parameters[name] for name in trial.params}
+
+    def table(self) -> str:
+        """Return the trials as a plain-text table."""
+        from hpsearch.report import export
+
+        return export.table(self)
+
+    def dataframe(self) -> pandas.DataFrame:
+        """Return the trials as a pandas data frame, one row for each.
+
+        Raises:
+            HpsearchError: pandas is not installed.
+        """
+        from hpsearch.report import export
+
+        return export.dataframe(self)
+
+    def to_json(self, path: str | PathLike[str] | None = None) -> str:
+        """Return the study and its trials as JSON text, and write it to ``path`` if given."""
+        from hpsearch.report import export
+
+        return export.to_json(self, path)
+
+    def to_csv(self, path: str | PathLike[str] | None = None) -> str:
+        """Return the trials as CSV text, and write it to ``path`` if given."""
+        from hpsearch.report import export
+
+        return export.to_csv(self, path)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)
+        return f"<Study {self.name!r} {'/'.join(self.directions)}: {counts or 'no trials'}>"
+
+    def _best_of_history(self) -> list[BestRun]:
+        if len(self.directions) == 1:
+            best = best_trial(self._trials, self.directions[0])
+            return [] if best is None else [BestRun.of(best, self.native)]
+        front = pareto_front(self._trials, self.directions)
+        return [BestRun.of(trial, self.native) for trial in front]

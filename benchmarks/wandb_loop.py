@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import hpsearch
 from benchmarks.measure import Row, in_pairs
-from hpsearch.study.trial import Trial
+from hpsearch.study.record import TrialRecord
 
 TRIALS = 10
 PAIRS = 21
@@ -64,7 +64,7 @@ def bare() -> None:
     ended: list[sweeps.SweepRun] = []
     settings = wandb.Settings(sweep_id="bare")
     for number in range(TRIALS):
-        np.random.seed(Trial(number, study_seed=SEED).seed % 2**32)  # noqa: NPY002 - the engine's
+        np.random.seed(TrialRecord(number, study_seed=SEED).seed % 2**32)  # noqa: NPY002 - the engine's
         suggested = sweeps.next_run(config, ended)
         params = {name: float(item["value"]) for name, item in suggested.config.items()}
         run = wandb.init(

@@ -10,8 +10,10 @@ import pytest
 
 import hpsearch
 from hpsearch import Float, Int
-from hpsearch.execution.evaluate import Evaluate, Outcome, payload_of
-from hpsearch.study.channel import MessageChannel, answer
+from hpsearch.execution.evaluate import Evaluate
+from hpsearch.execution.messages import MessageChannel, answer
+from hpsearch.study.outcome import Outcome
+from hpsearch.study.serial import payload_of
 
 
 def objective(trial):

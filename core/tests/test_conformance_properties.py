@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import hpsearch
 from hpsearch import Categorical, Float, Int, Space, TrialState
 from hpsearch.study.best import pareto_front
-from hpsearch.study.trial import Trial
+from hpsearch.study.record import TrialRecord
 from hpsearch.testing.contract.trials import _dominated
 from hpsearch.testing.distributions import fake_distribution, importable
 from hpsearch.testing.executors import SeveralOpen
@@ -33,7 +33,7 @@ spaces = st.dictionaries(st.text(min_size=1), floats | integers | categories, mi
 @given(parameters=spaces, seed=st.integers(0, 2**32 - 1))
 def test_the_objective_of_the_kit_is_finite_anywhere_and_the_same_elsewhere(parameters, seed):
     point = Space(parameters).sample(random.Random(seed))
-    trial = Trial(0, params=point)
+    trial = TrialRecord(0, params=point)
     elsewhere = pickle.loads(pickle.dumps(Distance(sign=-1.0)))
     assert math.isfinite(score(point))
     assert elsewhere(trial) == -score(point)
@@ -64,7 +64,7 @@ def test_every_trial_that_is_held_open_ends_once(workers, n_trials, last_first, 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=30))
 def test_the_kit_and_the_core_agree_on_every_front(points):
-    trials = [Trial(number) for number in range(len(points))]
+    trials = [TrialRecord(number) for number in range(len(points))]
     for trial, values in zip(trials, points, strict=True):
         trial.state, trial.objectives = TrialState.COMPLETE, tuple(map(float, values))
     front = [trial for trial in trials if not _dominated(trial, trials)]

@@ -18,7 +18,7 @@ from hpsearch.errors import SpaceError
 from hpsearch.space.distributions import Categorical, Float, Int
 from hpsearch.space.explore import MOST_RUNS, explore, probe
 from hpsearch.space.space import Space, when
-from hpsearch.study.trial import Trial
+from hpsearch.study.record import TrialRecord
 
 
 def line_of(function, text):
@@ -493,7 +493,7 @@ def tangles(draw):
     return "def space(trial):\n    ABSENT = object()\n" + "\n".join(lines)
 
 
-class Answers(Trial):
+class Answers(TrialRecord):
     """Answers with the given parameters, and keeps what was asked for."""
 
     def __init__(self, params):

@@ -30,7 +30,6 @@ from hpsearch import (
     hookimpl,
 )
 from hpsearch.errors import ArgumentError, BackendError, JournalError, StudyLockedError
-from hpsearch.execution.evaluate import Outcome, payload_of
 from hpsearch.execution.executor import Executor
 from hpsearch.plugins.hooks import Hooks, Role
 from hpsearch.session.coordinator import History
@@ -39,6 +38,8 @@ from hpsearch.storage import journal
 from hpsearch.storage import lock as study_lock
 from hpsearch.storage.journal import Durable, Journal, load, names
 from hpsearch.storage.schema import SCHEMA_VERSION, decode, encode
+from hpsearch.study.outcome import Outcome
+from hpsearch.study.serial import payload_of
 
 SPACE = {"x": Float(0, 1), "n": Int(1, 5), "c": Categorical(["a", None, 1, 2.5, False])}
 

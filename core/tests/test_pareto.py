@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hpsearch import TrialState
 from hpsearch.study.best import best_trial, pareto_front
-from hpsearch.study.trial import Trial
+from hpsearch.study.record import TrialRecord
 
 VALUES = st.sampled_from([0.0, 1.0, 2.0, 3.0, -1.0, math.nan])
 
@@ -17,7 +17,7 @@ VALUES = st.sampled_from([0.0, 1.0, 2.0, 3.0, -1.0, math.nan])
 def trials_of(rows):
     trials = []
     for number, row in enumerate(rows):
-        trial = Trial(number)
+        trial = TrialRecord(number)
         trial.state = TrialState.COMPLETE if row is not None else TrialState.FAILED
         trial.objectives = row
         trials.append(trial)

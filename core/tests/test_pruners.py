@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import hpsearch
 from hpsearch.errors import ArgumentError, BackendError
 from hpsearch.pruners import MedianPruner, Pruner, SuccessiveHalvingPruner, make_pruner
+from hpsearch.study.outcome import TrialState
+from hpsearch.study.record import TrialRecord
 from hpsearch.study.study import Study
-from hpsearch.study.trial import Trial, TrialState
 
 SPACE = {"x": hpsearch.Float(0, 1)}
 STATES = [TrialState.COMPLETE, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED]
@@ -45,7 +46,7 @@ def tell(pruner, trial, state):
 
 def run(pruner, number, curve, state=TrialState.COMPLETE):
     """Run a trial to its end whatever the pruner says; return what it said."""
-    trial = Trial(number)
+    trial = TrialRecord(number)
     answers = [report(pruner, trial, step, value) for step, value in curve.items()]
     tell(pruner, trial, state)
     return answers
@@ -179,7 +180,7 @@ def test_halving_decides_as_one_that_sorts_every_rung_also_with_trials_in_parall
     rng.shuffle(order)
     arrivals = [(number, *reports[number].pop(0)) for number in order]
     pruner = opened(SuccessiveHalvingPruner(first, factor, rate), direction)
-    trials = [Trial(number) for number in range(len(curves))]
+    trials = [TrialRecord(number) for number in range(len(curves))]
     sign = 1 if direction == "minimize" else -1
     answers = [report(pruner, trials[number], step, sign * cost) for number, step, cost in arrivals]
     assert answers == naive_halving(arrivals, factor, first, rate)
@@ -216,7 +217,7 @@ def test_a_pruner_that_was_told_the_trials_of_an_earlier_run_decides_the_same(
         live, resumed = opened(make(), direction), opened(make(), direction)
         for number, (reported, state) in enumerate(runs):
             run(live, number, reported, state)
-            trial = Trial(number)
+            trial = TrialRecord(number)
             trial.intermediate = {step: (value,) for step, value in reported.items()}
             tell(resumed, trial, state)
         assert run(resumed, len(runs), curve) == run(live, len(runs), curve)

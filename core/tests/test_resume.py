@@ -22,9 +22,9 @@ from hpsearch.errors import (
     SearchInterrupted,
     SpaceError,
 )
-from hpsearch.execution.evaluate import payload_of
 from hpsearch.execution.executor import Executor
 from hpsearch.storage.journal import load
+from hpsearch.study.serial import payload_of
 
 SPACE = {"x": Float(0, 1), "n": Int(1, 3)}
 GRID = {"a": Categorical(["u", "v", "w"]), "n": Int(1, 3)}

@@ -9,7 +9,8 @@ import pytest
 
 import hpsearch
 from hpsearch import Float
-from hpsearch.study.trial import Trial, as_floats
+from hpsearch.study.record import TrialRecord
+from hpsearch.study.trial import as_floats
 
 
 def run(objective, **options):
@@ -41,7 +42,7 @@ def test_a_trial_is_a_read_only_mapping_of_its_parameters():
 
 
 def test_the_engines_own_trial_is_reached_through_ours():
-    trial = Trial(0, params={"lr": 0.1})
+    trial = TrialRecord(0, params={"lr": 0.1})
     trial.native = SimpleNamespace(system_attrs={"lr": 0.1})
     assert trial.system_attrs == {"lr": 0.1}
     trial.native = None
@@ -52,18 +53,18 @@ def test_the_engines_own_trial_is_reached_through_ours():
 
 
 def test_trials_with_the_same_parameters_are_not_the_same_trial():
-    one, other = Trial(0, params={"lr": 0.1}), Trial(1, params={"lr": 0.1})
+    one, other = TrialRecord(0, params={"lr": 0.1}), TrialRecord(1, params={"lr": 0.1})
     assert one != other
     assert len({one, other}) == 2
 
 
 def test_each_trial_has_a_seed_of_its_own_that_the_studys_seed_decides():
-    seeds = [Trial(number, study_seed=7).seed for number in range(100)]
+    seeds = [TrialRecord(number, study_seed=7).seed for number in range(100)]
     assert len(set(seeds)) == 100
-    assert seeds == [Trial(number, study_seed=7).seed for number in range(100)]
-    assert seeds[0] != Trial(0, study_seed=8).seed
+    assert seeds == [TrialRecord(number, study_seed=7).seed for number in range(100)]
+    assert seeds[0] != TrialRecord(0, study_seed=8).seed
     # Recorded here, so that journals of today replay with every later version.
-    assert Trial(3, study_seed=1).seed == 2819386340
+    assert TrialRecord(3, study_seed=1).seed == 2819386340
 
 
 def test_a_step_is_reported_once():

@@ -34,10 +34,11 @@ if TYPE_CHECKING:
     from hpsearch.space.space import Space as Space
     from hpsearch.space.space import when as when
     from hpsearch.storage.journal import load as load
+    from hpsearch.study.outcome import TrialState as TrialState
+    from hpsearch.study.record import TrialRecord as Trial
+    from hpsearch.study.record import TrialRecord as TrialRecord
     from hpsearch.study.study import BestRun as BestRun
     from hpsearch.study.study import Study as Study
-    from hpsearch.study.trial import Trial as Trial
-    from hpsearch.study.trial import TrialState as TrialState
 
 __version__ = "0.1.0"
 
@@ -58,7 +59,8 @@ _HOME = {
     "Study": "study.study",
     "Trial": "study.trial",
     "TrialPruned": "errors",
-    "TrialState": "study.trial",
+    "TrialRecord": "study.record",
+    "TrialState": "study.outcome",
     "hookimpl": "plugins.hookspecs",
     "load": "storage.journal",
     "search": "session.api",
@@ -82,6 +84,7 @@ __all__ = [
     "Study",
     "Trial",
     "TrialPruned",
+    "TrialRecord",
     "TrialState",
     "hookimpl",
     "load",

@@ -1,18 +1,24 @@
-"""Every error hpsearch raises on purpose, and the helper that names the nearest right name.
+"""Every error that hpsearch raises on purpose, and what their messages are made with.
 
 The classes form one tree under :class:`HpsearchError`, so ``except HpsearchError`` catches all of
-them and nothing else. Two names stand outside it because they are signals and not mistakes:
-:class:`TrialPruned` (raised by an objective) and :class:`SearchInterrupted` (Ctrl-C).
+them and nothing else. Some names stand outside it because they are signals and not mistakes:
+:class:`TrialPruned` and :class:`SearchAborted` (raised by an objective) and
+:class:`SearchInterrupted` (Ctrl-C).
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from hpsearch.study.study import Study
+PIP_LINES: Final = {
+    "optuna": "pip install hpsearch-optuna",
+    "ray": "pip install hpsearch-ray",
+    "wandb": "pip install hpsearch-wandb",
+    "sigopt": "pip install hpsearch-sigopt",
+}
+"""How to install each of the project's own plugins, in the order in which they are preferred."""
 
 
 class HpsearchError(Exception):
@@ -77,10 +83,11 @@ class SearchFailedError(HpsearchError):
     """Trials failed and the failure policy ended the search.
 
     Attributes:
-        study: The study with every trial so far, the failed ones with their traceback.
+        study: The :class:`~hpsearch.Study` with every trial so far, the failed ones with their
+            traceback.
     """
 
-    def __init__(self, message: str, study: Study) -> None:
+    def __init__(self, message: str, study: Any) -> None:
         super().__init__(message)
         self.study = study
 
@@ -89,16 +96,55 @@ class SearchInterrupted(KeyboardInterrupt):
     """Ctrl-C ended the search in order. Scripts die of it as of any ``KeyboardInterrupt``.
 
     Attributes:
-        study: The study with every trial that had ended. With a journal, ``resume=True`` goes on.
+        study: The :class:`~hpsearch.Study` with every trial that had ended. With a journal,
+            ``resume=True`` continues it.
     """
 
-    def __init__(self, message: str, study: Study) -> None:
+    def __init__(self, message: str, study: Any) -> None:
         super().__init__(message)
         self.study = study
 
 
 class TrialPruned(Exception):  # noqa: N818 - the field's name for the signal
     """Raised by an objective to end its trial as pruned."""
+
+
+class SearchAborted(Exception):  # noqa: N818 - a signal, as TrialPruned is
+    """Raised by an objective whose parameters cannot take effect, to end the search as well.
+
+    The trial fails with the cause, and the search raises it.
+
+    Args:
+        cause: What is wrong.
+    """
+
+    def __init__(self, cause: HpsearchError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def rebuilt(type_name: str, message: str) -> HpsearchError:
+    """Return an error that was raised in another process, of its own class.
+
+    Args:
+        type_name: The qualified name of its class, such as ``hpsearch.errors.SpaceError``.
+        message: Its text.
+    """
+    module, _, name = type_name.rpartition(".")
+    kind = globals().get(name) if module == __name__ else None
+    if isinstance(kind, type) and issubclass(kind, HpsearchError) and kind is not SearchFailedError:
+        error: HpsearchError = kind(message)
+        return error
+    return HpsearchError(f"{type_name}: {message}")
+
+
+def brief(value: object, most: int = 200) -> str:
+    """Return what a message shows of a value: its ``repr``, cut where that is long."""
+    try:
+        text = repr(value)
+    except Exception as error:  # noqa: BLE001 - a broken __repr__, or an int of too many digits
+        return f"<{type(value).__name__} whose repr() raised {type(error).__name__}>"
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

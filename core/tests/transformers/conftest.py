@@ -16,9 +16,10 @@ import torch
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from hpsearch.execution.evaluate import Outcome, payload_of
+from hpsearch.execution.messages import answer
 from hpsearch.execution.pickling import pack
-from hpsearch.study.channel import answer
+from hpsearch.study.outcome import Outcome
+from hpsearch.study.serial import payload_of
 from hpsearch.transformers.pristine import quick_collections
 
 COSTS = ("_runtime", "_per_second", "_time")
@@ -220,7 +221,7 @@ def tiny_t5(tmp_path):
 
 WORKER = """
 import pickle
-from hpsearch.study.channel import MessageChannel
+from hpsearch.execution.messages import MessageChannel
 
 def ask(message):
     pipe.send(message)

@@ -6,8 +6,9 @@ import pytest
 from torch import distributed
 
 from hpsearch.errors import ArgumentError, RankError, SearchFailedError
+from hpsearch.study.outcome import TrialState
+from hpsearch.study.record import TrialRecord
 from hpsearch.study.study import BestRun, Study
-from hpsearch.study.trial import Trial, TrialState
 from hpsearch.transformers.ranks import result
 from hpsearch.transformers.ranks.board import Board
 
@@ -66,7 +67,7 @@ def test_the_notes_of_finished_turns_are_taken_down(boards):
 
 def test_a_study_is_the_same_on_the_other_side():
     study = Study("s", ("minimize",), n_trials=2, seed=7, backend="random")
-    trial = Trial(0, params={"x": 0.5}, study_seed=7, started=1.0)
+    trial = TrialRecord(0, params={"x": 0.5}, study_seed=7, started=1.0)
     trial.state, trial.objectives, trial.ended = TrialState.COMPLETE, (0.25,), 2.0
     trial.intermediate = {3: (0.5,), 6: (float("nan"),)}
     trial._derive({"y": 1})

@@ -37,7 +37,7 @@ from hpsearch.errors import (
 )
 from hpsearch.pruners import MedianPruner, Pruner
 from hpsearch.space.space import Space, when
-from hpsearch.study.trial import TrialState
+from hpsearch.study.outcome import TrialState
 
 SPACE = {"x": Float(0.0, 1.0)}
 

@@ -113,8 +113,8 @@ def test_a_dict_with_a_domain_in_it_is_rays(native: dict[str, Any]) -> None:
 
 
 def test_a_grid_is_named_to_other_backends() -> None:
-    assert DIALECT.beside({"m": {"x": tune.grid_search([1])}}) == ("grid_search",)
-    assert DIALECT.beside({"m": {"x": tune.choice([1])}}) == ()
+    assert DIALECT.extra_settings({"m": {"x": tune.grid_search([1])}}) == ("grid_search",)
+    assert DIALECT.extra_settings({"m": {"x": tune.choice([1])}}) == ()
 
 
 def test_reading_imports_no_ray() -> None:

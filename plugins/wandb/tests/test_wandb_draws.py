@@ -11,7 +11,7 @@ from scipy import stats
 
 import hpsearch
 from hpsearch.space.distributions import Categorical, Float, Int
-from hpsearch.study.trial import Trial
+from hpsearch.study.record import TrialRecord
 from hpsearch_wandb.definitions import KEYS
 from hpsearch_wandb.dialect import SECTIONS
 from hpsearch_wandb.engine import Bayes, axis_of, engine_at_work
@@ -195,9 +195,9 @@ def test_bayes_heeds_the_trials_that_still_run():
     bayes = Bayes(study, Sweep.of(study, WandbOptions(method="bayes")))
     for trial in study.trials:
         bayes.tell(trial)
-    next_trial = Trial(5, study_seed=0)
+    next_trial = TrialRecord(5, study_seed=0)
     alone = bayes.suggest(next_trial)
-    bayes.start(Trial(4, params=alone, study_seed=0))
+    bayes.start(TrialRecord(4, params=alone, study_seed=0))
     assert bayes.suggest(next_trial) != alone
 
 

@@ -14,7 +14,7 @@ import hpsearch
 from hpsearch.errors import CapabilityError, HpsearchError, OptionError, SearchFailedError
 from hpsearch.pruners import Pruner
 from hpsearch.space.distributions import Categorical, Float, Int
-from hpsearch.study.trial import TrialState
+from hpsearch.study.outcome import TrialState
 from hpsearch.testing.executors import OtherProcess
 from plugins.wandb.tests.wandb_files import run_files
 

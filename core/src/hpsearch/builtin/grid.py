@@ -13,8 +13,8 @@ from hpsearch.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from hpsearch.space.space import Space
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class GridBackend(Backend):
         self._tried: set[tuple[tuple[str, Any], ...]] = set()
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         for point in self._points:
             # A point that was resumed or enqueued has been tried without being suggested.
             if _key(point) not in self._tried:
@@ -68,11 +68,11 @@ class GridBackend(Backend):
         return EXHAUSTED
 
     @hookimpl
-    def hpsearch_start(self, study: Study, trial: Trial) -> None:
+    def hpsearch_start(self, study: Study, trial: TrialRecord) -> None:
         self._tried.add(_key(trial.params))
 
     @hookimpl
-    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         self._tried.add(_key(trial.params))
 
 

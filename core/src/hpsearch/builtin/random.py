@@ -16,8 +16,8 @@ from hpsearch.study.seeds import derive_seed
 
 if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
 
 
 class RandomBackend(Backend):
@@ -36,14 +36,14 @@ class RandomBackend(Backend):
     )
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any]:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any]:
         if study.space is None:
             return {}
         return study.space.sample(random.Random(trial.seed))
 
     @hookimpl
     def hpsearch_suggest_parameter(
-        self, trial: Trial, name: str, distribution: Distribution
+        self, trial: TrialRecord, name: str, distribution: Distribution
     ) -> Any:
         if name in trial.fixed:
             return trial.fixed[name]

@@ -13,8 +13,8 @@ from hpsearch.report.export import best_trials, failure_kinds, table_lines
 from hpsearch.report.text import columns, shown
 
 if TYPE_CHECKING:
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
 
 _COLOURS = {"pruned": "yellow", "failed": "red", "running": "cyan"}
 
@@ -78,7 +78,7 @@ def _progress(study: Study) -> str:
     return f"{len(study.trials)}{total} trials" + (f": {states}" if states else "")
 
 
-def _print_best(trial: Trial) -> None:
+def _print_best(trial: TrialRecord) -> None:
     click.secho(f"\nbest: trial {trial.number}, objective {shown(trial.objective, 6)}", bold=True)
     for name, value in trial.items():
         click.echo(f"  {shown(name)} = {shown(value, 6)}")
@@ -86,14 +86,14 @@ def _print_best(trial: Trial) -> None:
         click.echo(f"  saved in {trial.attrs['checkpoint']}")
 
 
-def _print_front(front: Sequence[Trial]) -> None:
+def _print_front(front: Sequence[TrialRecord]) -> None:
     click.secho(f"\nPareto front: {len(front)} trials", bold=True)
     for trial in front:
         values = ", ".join(shown(value, 6) for value in trial.objectives or ())
         click.echo(f"  trial {trial.number}: {values}")
 
 
-def _numbers(trials: Sequence[Trial]) -> str:
+def _numbers(trials: Sequence[TrialRecord]) -> str:
     listed = ", ".join(str(trial.number) for trial in trials[:10])
     more = f" and {len(trials) - 10} more" if len(trials) > 10 else ""
     return f"trial{'s' if len(trials) > 1 else ''} {listed}{more}"

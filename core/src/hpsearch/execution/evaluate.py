@@ -1,73 +1,26 @@
-"""Running one trial: a picklable callable that needs a payload and a channel, and nothing else."""
+"""Running one trial: a picklable callable that needs a record and a channel, and nothing else."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from hpsearch.errors import ObjectiveError, TrialPruned
-from hpsearch.study.trial import Trial, TrialError, TrialState, as_floats
+from hpsearch.errors import ObjectiveError, SearchAborted, TrialPruned, brief
+from hpsearch.study.outcome import Outcome, TrialState
+from hpsearch.study.serial import record_from_dict
+from hpsearch.study.trial import Trial, as_floats
 
 if TYPE_CHECKING:
     from hpsearch.study.channel import Channel
+    from hpsearch.study.record import TrialRecord
 
 Objective: TypeAlias = "Callable[[Any], Any]"
 """Takes the trial, returns a float, or a sequence with one for each direction."""
 
-Payload: TypeAlias = dict[str, Any]
-"""What a trial needs to start elsewhere, as JSON: number, id, params, seed, checkpoint."""
-
-
-def payload_of(trial: Trial) -> Payload:
-    """Return what has to travel for ``trial`` to run in another place."""
-    return {
-        "number": trial.number,
-        "id": trial.id,
-        "params": trial._params,
-        "study_seed": trial._study_seed,
-        "resume_from": trial.resume_from,
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a trial ended, as its evaluation sees it.
-
-    Attributes:
-        state: ``complete``, ``pruned`` or ``failed``.
-        objectives: One finite value for each direction if complete, else None.
-        error: Why it failed, else None.
-        exception: The exception itself where it was raised in this process; never travels.
-    """
-
-    state: TrialState
-    objectives: tuple[float, ...] | None = None
-    error: TrialError | None = None
-    exception: BaseException | None = field(default=None, compare=False)
-
-    @classmethod
-    def failed(cls, error: BaseException) -> Outcome:
-        """The outcome of a trial that raised."""
-        return cls(TrialState.FAILED, None, TrialError.of(error), error)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Outcome:
-        """Read the JSON form back."""
-        return cls(
-            TrialState(data["state"]),
-            None if data["objectives"] is None else tuple(data["objectives"]),
-            None if data["error"] is None else TrialError.from_dict(data["error"]),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form, without the exception object."""
-        return {
-            "state": str(self.state),
-            "objectives": None if self.objectives is None else list(self.objectives),
-            "error": None if self.error is None else self.error.to_dict(),
-        }
+Connect: TypeAlias = "Callable[[TrialRecord], Channel]"
+"""From the record that stands for a trial to the trial's way to its study."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,60 +39,56 @@ class Evaluate:
     space_function: Callable[[Trial], Any] | None
     directions: int
 
-    def __call__(self, payload: Payload, channel: Channel) -> Outcome:
+    def __call__(self, payload: Mapping[str, Any], connect: Connect) -> Outcome:
         """Run a trial to its end, wherever this is.
 
         Args:
-            payload: What :func:`payload_of` returned, here or in another process.
-            channel: The trial's way to its study.
+            payload: What :func:`~hpsearch.study.serial.payload_of` returned, in this process or in
+                another.
+            connect: Returns the trial's way to its study, for the record that stands for it here.
 
         Returns:
-            The outcome. An ``Exception`` becomes a failed one; anything beyond, such as
-            ``KeyboardInterrupt``, is raised.
+            The outcome, as :meth:`run` returns it.
         """
-        trial = Trial(
-            payload["number"],
-            id=payload["id"],
-            params=payload["params"],
-            study_seed=payload["study_seed"],
-        )
-        trial.resume_from = payload["resume_from"]
-        return self.run(trial, channel)
+        record = record_from_dict(payload)
+        return self.run(record, connect(record))
 
-    def run(self, trial: Trial, channel: Channel) -> Outcome:
-        """Run a trial of the history itself, in the study's own process.
+    def run(self, record: TrialRecord, channel: Channel) -> Outcome:
+        """Run a trial to its end.
 
         Args:
-            trial: A trial that has started; it keeps the engine's own trial object, if it has one.
+            record: A trial that has started; it keeps the engine's own trial object, if it has one.
             channel: Its way to its study.
 
         Returns:
-            The outcome, as when called with a payload.
+            The outcome. An ``Exception``, and ``SystemExit``, become a failed one; anything
+            beyond, such as ``KeyboardInterrupt``, is raised.
         """
-        trial._channel = channel
+        trial = Trial(record, channel)
         try:
             if self.space_function is not None:
                 derived = derived_values(self.space_function(trial), trial.params)
                 if derived:
-                    channel.derive(derived)
-                    trial._derive(derived)
+                    trial.derive(derived)
             return Outcome(TrialState.COMPLETE, self._objectives(self.objective(trial)))
         except TrialPruned:
             return Outcome(TrialState.PRUNED)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this trial's outcome
+        except SearchAborted as error:
+            return Outcome.aborted(error.cause)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is this trial's outcome
             # Optuna users raise optuna.TrialPruned; the name says it without importing optuna.
             if type(error).__name__ == "TrialPruned":
                 return Outcome(TrialState.PRUNED)
             return Outcome.failed(error)
         finally:
-            trial._channel = None
+            trial.close()
 
     def _objectives(self, returned: Any) -> tuple[float, ...]:
         try:
             objectives = as_floats(returned)
         except TypeError as error:
             raise ObjectiveError(
-                f"the objective returned {returned!r}, expected "
+                f"the objective returned {brief(returned)}, expected "
                 + ("a number" if self.directions == 1 else f"{self.directions} numbers")
             ) from error
         if len(objectives) != self.directions:
@@ -163,7 +112,7 @@ def derived_values(returned: Any, params: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     if not isinstance(returned, Mapping):
         raise ObjectiveError(
-            f"the space function returned {returned!r}, expected a mapping of names to values"
+            f"the space function returned {brief(returned)}, expected a mapping of names to values"
         )
     unnamed = [name for name in returned if not isinstance(name, str)]
     if unnamed:

@@ -1,9 +1,11 @@
-"""Where trials run: an executor takes started trials and hands back their outcomes.
+"""Where trials run: the contract of executors, and reading what ``executor=`` says.
 
-Its distribution names its class in the entry-point group ``hpsearch.executors``. The class is made
-for each search, with ``n_workers`` (None where the user did not say) and its typed options::
+An executor is a subclass of :class:`Executor`, which takes started trials and hands back their
+outcomes, or of :class:`LoopExecutor`, which runs whole searches. Its distribution names the class
+in the entry-point group ``hpsearch.executors``. The class is made for each search, with
+``n_workers`` (None where the user did not say) and its typed options::
 
-    class MyExecutor:
+    class MyExecutor(Executor):
         Options = NoOptions  # or a frozen dataclass of its own
 
         def __init__(self, n_workers, options): ...
@@ -11,98 +13,87 @@ for each search, with ``n_workers`` (None where the user did not say) and its ty
 
 from __future__ import annotations
 
-from collections import deque
+import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from hpsearch.errors import ArgumentError, BackendError, listed
-from hpsearch.execution.evaluate import Evaluate, Outcome
 from hpsearch.plugins import registry
 from hpsearch.plugins.backend import NoOptions
 
 if TYPE_CHECKING:
-    from hpsearch.session.coordinator import History
+    from hpsearch.execution.evaluate import Evaluate
+    from hpsearch.study.control import Control
+    from hpsearch.study.outcome import Outcome
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
 
 
-class Executor(Protocol):
-    """Runs trials. ``n_workers`` of them may be submitted and not yet waited for."""
+class Executor(ABC):
+    """Runs trials. ``n_workers`` of them may be submitted and not yet waited for.
 
+    Attributes:
+        Options: A frozen dataclass: the options that ``search(..., **options)`` accepts for it.
+        n_workers: How many trials run at a time.
+        no_loop_owner: Why a backend that runs the trials itself does not go together with it; the
+            end of the sentence "backend 'ray' runs the trials itself".
+    """
+
+    Options: ClassVar[type[Any]] = NoOptions
+    no_loop_owner: str = " and takes no executor"
     n_workers: int
 
-    def open(self, history: History, evaluate: Evaluate) -> None:
+    @abstractmethod
+    def open(self, control: Control, evaluate: Evaluate) -> None:
         """Get ready; called once, before the first trial."""
 
-    def submit(self, trial: Trial) -> None:
+    @abstractmethod
+    def submit(self, trial: TrialRecord) -> None:
         """Take a trial that has started."""
 
-    def wait(self) -> tuple[Trial, Outcome]:
+    @abstractmethod
+    def wait(self) -> tuple[TrialRecord, Outcome]:
         """Block until one of the submitted trials has ended, and return it.
 
-        Meanwhile it serves the running trials' channels through the history.
+        Meanwhile it serves the running trials' channels.
         """
 
+    @abstractmethod
     def close(self) -> None:
         """Release everything; called once, whatever happened."""
 
 
-@runtime_checkable
-class LoopExecutor(Protocol):
+class LoopExecutor(ABC):
     """Runs a whole search of an ask/tell backend, where something else keeps the workers busy.
 
-    ``n_workers`` is how many trials may run at a time, None for as many as there is room for.
+    Attributes:
+        Options: A frozen dataclass: the options that ``search(..., **options)`` accepts for it.
+        n_workers: How many trials may run at a time, None for as many as there is room for.
+        no_loop_owner: As for :class:`Executor`.
     """
 
+    Options: ClassVar[type[Any]] = NoOptions
+    no_loop_owner: str = " and takes no executor"
     n_workers: int | None
 
+    @abstractmethod
     def run(self, study: Study, evaluate: Evaluate) -> None:
         """Run trials until none may start and all have ended; called once.
 
-        While ``study.history.may_start()``, each comes from ``study.history.ask()``, with never
-        more open than ``study.capabilities.max_parallel``. Their channels are served through the
-        history, and it is told each outcome once.
+        Each comes from ``study.history.ask()``, until that answers None, with never more open than
+        ``study.capabilities.max_parallel``. Their channels are ``study.history.channel(trial)``,
+        and ``study.history.tell`` gets each outcome once.
         """
 
 
 AnyExecutor: TypeAlias = Executor | LoopExecutor
 
 
-class InlineExecutor(Executor):
-    """Runs one trial at a time in this process and thread, when it is waited for."""
-
-    Options: ClassVar[type[Any]] = NoOptions
-
-    n_workers = 1
-
-    def __init__(self, n_workers: int | None = None, options: object = None) -> None:
-        if n_workers is not None and n_workers > 1:
-            raise ArgumentError(
-                f"n_workers is {n_workers}, and the inline executor runs one trial at a time; "
-                "executor='process' runs several"
-            )
-        self._submitted: deque[Trial] = deque()
-
-    def open(self, history: History, evaluate: Evaluate) -> None:
-        self._history = history
-        self._evaluate = evaluate
-
-    def submit(self, trial: Trial) -> None:
-        self._submitted.append(trial)
-
-    def wait(self) -> tuple[Trial, Outcome]:
-        trial = self._submitted.popleft()
-        return trial, self._evaluate.run(trial, self._history.channel(trial))
-
-    def close(self) -> None:
-        self._submitted.clear()
-        del self._history, self._evaluate
-
-
 @dataclass(frozen=True, slots=True)
-class Place:
+class ExecutorSpec:
     """What ``executor=`` says: the class of an executor, or an executor itself.
 
     Attributes:
@@ -116,20 +107,24 @@ class Place:
     given: AnyExecutor | None = None
 
     @classmethod
-    def of(cls, executor: Any) -> Place:
+    def of(cls, executor: Any) -> ExecutorSpec:
         """Find the executor of that name, or take the one given.
 
         Raises:
-            ArgumentError: The name is unknown, or the object is no executor.
-            BackendError: The executor cannot be imported.
+            ArgumentError: The name is unknown, or the object is not an executor.
+            BackendError: The executor cannot be imported, or does not keep the contract.
         """
         if isinstance(executor, str):
             plugin = registry.find_executor(executor)
-            return cls(str(plugin), plugin.imported())
-        runs = hasattr(executor, "submit") or hasattr(executor, "run")
-        if not runs or not hasattr(executor, "n_workers"):
-            raise ArgumentError(f"executor is {executor!r}, expected a name or an executor")
-        return cls(f"the executor {executor!r}", None, executor)
+            found = plugin.imported()
+            _check_class(str(plugin), found)
+            return cls(str(plugin), found)
+        if not isinstance(executor, Executor | LoopExecutor):
+            raise ArgumentError(
+                f"executor is {executor!r}, expected a name such as 'process', or an object whose "
+                "class is a subclass of hpsearch.execution.Executor or LoopExecutor"
+            )
+        return cls(f"executor {type(executor).__name__}", None, executor)
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -146,7 +141,9 @@ class Place:
         said = [f"; those of {self.label}: {listed(self.options)}"] if self.options else []
         for plugin in registry.installed("executor"):
             with suppress(BackendError):  # a broken one is nobody's concern who did not ask for it
-                if name in _options_of(plugin.imported()):
+                other = plugin.imported()
+                _check_class(str(plugin), other)
+                if name in _options_of(other):
                     said.append(f"; executor={plugin.name!r} has {name!r}")
         return "".join(said)
 
@@ -166,6 +163,19 @@ class Place:
                 f"n_workers is {n_workers}, and the executor given has {self.given.n_workers}"
             )
         return self.given
+
+
+def _check_class(label: str, cls: Any) -> None:
+    """Raise :class:`BackendError` unless a class keeps the contract of an executor."""
+    if not (inspect.isclass(cls) and issubclass(cls, Executor | LoopExecutor)):
+        raise BackendError(
+            f"{label} is {cls!r}, expected a subclass of hpsearch.execution.Executor or "
+            "LoopExecutor"
+        )
+    if inspect.isabstract(cls):
+        raise BackendError(f"{label} does not implement {listed(sorted(cls.__abstractmethods__))}")
+    if not is_dataclass(cls.Options):
+        raise BackendError(f"{label} states Options that are not a dataclass")
 
 
 def _options_of(cls: Any) -> tuple[str, ...]:

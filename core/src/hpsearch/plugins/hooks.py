@@ -33,19 +33,33 @@ class Role(IntEnum):
     CORE = 4
 
 
-@dataclass(slots=True)
-class Member:
-    """A registered plugin and how it is named in errors."""
+class RegisteredPlugin:
+    """A plugin of one search, and how it is named in errors.
 
-    plugin: object
-    role: Role
-    label: str
-    silenced: bool = False
+    It hands out the plugin's hook implementations to pluggy, which takes no plugin twice and goes
+    by equality: to a search two equal observers are two.
+
+    Attributes:
+        plugin: The plugin itself.
+        role: What it is in the search.
+        label: How errors name it, with distribution and version.
+        silenced: Whether it has raised, and is left out of the rest of the search.
+    """
+
+    def __init__(self, plugin: object, role: Role, label: str) -> None:
+        self.plugin = plugin
+        self.role = role
+        self.label = label
+        self.silenced = False
+        for name in dir(plugin):
+            found = None if name.startswith("__") else inspect.getattr_static(plugin, name, None)
+            if hasattr(getattr(found, "__func__", found), f"{hookspecs.PROJECT}_impl"):
+                setattr(self, name, getattr(plugin, name))
 
 
 @dataclass(frozen=True, slots=True)
 class _Implementation:
-    member: Member
+    member: RegisteredPlugin
     function: Callable[..., Any]
     taken: Callable[[dict[str, Any]], tuple[Any, ...]]
 
@@ -69,7 +83,7 @@ class Hooks:
     def __init__(self) -> None:
         self._manager = _Manager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
-        self._members: list[Member] = []
+        self._members: list[RegisteredPlugin] = []
         self._walks: dict[tuple[str, Role | None], tuple[_Implementation, ...]] = {}
 
     def register(self, plugin: object, role: Role, label: str) -> None:
@@ -83,18 +97,18 @@ class Hooks:
         Raises:
             BackendError: A hook is misspelt, has a signature that is not its, or wraps others.
         """
+        member = RegisteredPlugin(plugin, role, label)
         try:
-            self._manager.register(plugin, name=f"{role}:{len(self._members)}:{label}")
+            self._manager.register(member, name=f"{role}:{len(self._members)}:{label}")
             self._manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as error:
             raise BackendError(f"{label} does not fit the hooks: {_reason(error)}") from error
-        member = Member(plugin, role, label)
         self._members.append(member)
         implementations = [
             implementation
             for hook in hookspecs.HOOKS
             for implementation in getattr(self._manager.hook, hook).get_hookimpls()
-            if implementation.plugin is plugin
+            if implementation.plugin is member
         ]
         for implementation in implementations:
             _check_implementation(label, implementation)
@@ -122,7 +136,7 @@ class Hooks:
                 return answer
         return None
 
-    def members(self) -> list[Member]:
+    def members(self) -> list[RegisteredPlugin]:
         """Return the plugins in the order in which they answer."""
         return sorted(self._members, key=lambda member: member.role)
 
@@ -133,33 +147,42 @@ class Hooks:
         trials among it, would otherwise stay until Python next looks for such circles.
         """
         for member in self._members:
-            self._manager.unregister(member.plugin)
+            self._manager.unregister(member)
         self._members.clear()
         self._walks.clear()
 
-    def call_one(self, member: Member, hook: str, **arguments: Any) -> None:
-        """Call one plugin's implementation, if it has one."""
+    def call_one(self, member: RegisteredPlugin, hook: str, **arguments: Any) -> None:
+        """Call one plugin's implementation, if it has one, also if it raised before."""
         for implementation in self._walk(hook, None):
             if implementation.member is member:
-                self._call(hook, implementation, arguments)
+                self._call(hook, implementation, arguments, always=True)
 
     def _walk(self, hook: str, role: Role | None) -> tuple[_Implementation, ...]:
         walk = self._walks.get((hook, role))
         if walk is None:
-            by_plugin = {id(m.plugin): m for m in self._members}
+            implementations = {
+                id(implementation.plugin): implementation
+                for implementation in getattr(self._manager.hook, hook).get_hookimpls()
+            }
             found = [
-                _Implementation(by_plugin[id(impl.plugin)], impl.function, _taker(impl.argnames))
-                for impl in getattr(self._manager.hook, hook).get_hookimpls()
+                _Implementation(member, impl.function, _taker(impl.argnames))
+                for member in self.members()
+                if (impl := implementations.get(id(member))) is not None
             ]
-            order = {id(member): index for index, member in enumerate(self._members)}
-            found.sort(key=lambda impl: (impl.member.role, order[id(impl.member)]))
             walk = tuple(impl for impl in found if role is None or impl.member.role is role)
             self._walks[hook, role] = walk
         return walk
 
-    def _call(self, hook: str, implementation: _Implementation, arguments: dict[str, Any]) -> Any:
+    def _call(
+        self,
+        hook: str,
+        implementation: _Implementation,
+        arguments: dict[str, Any],
+        *,
+        always: bool = False,
+    ) -> Any:
         member = implementation.member
-        if member.silenced:
+        if member.silenced and not always:
             return None
         try:
             return implementation.function(*implementation.taken(arguments))
@@ -168,7 +191,7 @@ class Hooks:
             if member.role is not Role.OBSERVER:
                 raise
             self._silence(hook, member, error)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if member.role is not Role.OBSERVER:
                 raise BackendError(
                     f"{member.label} failed in {hook}: {type(error).__name__}: {error}"
@@ -176,7 +199,7 @@ class Hooks:
             self._silence(hook, member, error)
         return None
 
-    def _silence(self, hook: str, member: Member, error: Exception) -> None:
+    def _silence(self, hook: str, member: RegisteredPlugin, error: BaseException) -> None:
         member.silenced = True
         logger.error(
             "%s failed in %s and is left out of the rest of this search: %s",
@@ -200,6 +223,11 @@ def _check_implementation(label: str, implementation: pluggy.HookImpl) -> None:
         raise BackendError(
             f"{label}: {name} is a hook wrapper; hpsearch calls plain implementations only"
         )
+    if implementation.tryfirst or implementation.trylast:
+        raise BackendError(
+            f"{label}: {name} has tryfirst or trylast, and hpsearch calls plugins in one order: "
+            "journal, backend, pruner, observers"
+        )
     for parameter in inspect.signature(implementation.function).parameters.values():
         # pluggy passes by position what it finds, and would silently leave these out.
         if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
@@ -212,5 +240,5 @@ def _reason(error: Exception) -> str:
     text = str(error).replace("\n", " ")
     if "unknown hook" in text:
         written = text.split("'")[1] if "'" in text else text
-        return f"{written!r} is no hook.{nearest(written, hookspecs.HOOKS)}"
+        return f"{written!r} is not a hook.{nearest(written, hookspecs.HOOKS)}"
     return text

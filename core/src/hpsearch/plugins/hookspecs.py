@@ -2,7 +2,7 @@
 
 A backend implements the ones it needs as methods marked ``@hookimpl``; so does an observer passed
 in ``plugins=``. An implementation may leave out arguments that it does not use. Everything that
-happens goes through the study's history in one order: journal, backend, pruner, observers. What
+happens goes through the coordinator in one order: journal, backend, pruner, observers. What
 ``None`` means is said at each hook.
 
 An observer that raises is reported once and left out of the rest of the search. A backend, a
@@ -12,23 +12,36 @@ its distribution and version.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pluggy
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from hpsearch.execution.evaluate import Evaluate
     from hpsearch.plugins.backend import Exhausted
     from hpsearch.space.distributions import Distribution
+    from hpsearch.study.channel import Channel
+    from hpsearch.study.outcome import Outcome
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import BestRun, Study
-    from hpsearch.study.trial import Trial
 
 PROJECT = "hpsearch"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Evaluation(Protocol):
+    """What runs one trial; see :class:`hpsearch.execution.evaluate.Evaluate`. It can be pickled."""
+
+    def __call__(
+        self, payload: Mapping[str, Any], connect: Callable[[TrialRecord], Channel]
+    ) -> Outcome:
+        """Run a trial in another process, from ``payload_of(trial)``."""
+
+    def run(self, record: TrialRecord, channel: Channel) -> Outcome:
+        """Run a trial in the study's own process."""
 
 
 @hookspec
@@ -43,12 +56,14 @@ def hpsearch_open(study: Study) -> None:
 
 
 @hookspec(firstresult=True)
-def hpsearch_run(study: Study, evaluate: Evaluate) -> bool | None:
+def hpsearch_run(study: Study, evaluate: Evaluation) -> bool | None:
     """Own the loop: run the search until ``study.history.may_start()`` says no more.
 
-    Called once. A backend whose engine schedules trials itself implements it, and for each trial
-    calls ``study.history.begin(params)``, runs ``evaluate(payload, channel)`` wherever it likes,
-    and hands the outcome to ``study.history.tell(trial, outcome)``.
+    Called once. A backend whose engine schedules trials itself implements it. For each trial it
+    calls ``study.history.ask()`` while ``study.history.has_waiting``, or else
+    ``study.history.begin(params)``; it runs ``evaluate.run(trial, study.history.channel(trial))``
+    here or ``evaluate(payload, connect)`` in another process, and hands the outcome to
+    ``study.history.tell(trial, outcome)``.
 
     Returns:
         True when the search has been run. None leaves it to the next; the core's own ask/tell
@@ -57,7 +72,7 @@ def hpsearch_run(study: Study, evaluate: Evaluate) -> bool | None:
 
 
 @hookspec(firstresult=True)
-def hpsearch_suggest(study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted | None:
+def hpsearch_suggest(study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted | None:
     """Choose the parameters of the next trial.
 
     Called by the ask/tell loop on the backend, once for each new trial, as soon as a place to run
@@ -79,7 +94,7 @@ def hpsearch_suggest(study: Study, trial: Trial) -> Mapping[str, Any] | Exhauste
 
 @hookspec(firstresult=True)
 def hpsearch_suggest_parameter(
-    study: Study, trial: Trial, name: str, distribution: Distribution
+    study: Study, trial: TrialRecord, name: str, distribution: Distribution
 ) -> Any | None:
     """Choose one parameter of a running trial, in a define-by-run search.
 
@@ -93,7 +108,7 @@ def hpsearch_suggest_parameter(
 
 
 @hookspec
-def hpsearch_start(study: Study, trial: Trial) -> None:
+def hpsearch_start(study: Study, trial: TrialRecord) -> None:
     """A trial is about to run.
 
     Called once for each trial on every plugin, with its parameters as far as they are known (all
@@ -103,7 +118,7 @@ def hpsearch_start(study: Study, trial: Trial) -> None:
 
 @hookspec
 def hpsearch_report(
-    study: Study, trial: Trial, step: int, values: tuple[float, ...]
+    study: Study, trial: TrialRecord, step: int, values: tuple[float, ...]
 ) -> bool | None:
     """A running trial reported an intermediate result.
 
@@ -115,8 +130,21 @@ def hpsearch_report(
     """
 
 
+@hookspec(firstresult=True)
+def hpsearch_constrain(study: Study, trial: TrialRecord) -> Mapping[str, float] | None:
+    """Say what constraints the engine sees in a trial that is complete or pruned.
+
+    Called once, before anyone is told of the trial, and for each resumed trial that has no
+    constraints. The values become part of the record, so the journal, every export and the choice
+    of the best run know them.
+
+    Returns:
+        Name to value, feasible where at most 0; None or an empty mapping for no constraints.
+    """
+
+
 @hookspec
-def hpsearch_tell(study: Study, trial: Trial) -> None:
+def hpsearch_tell(study: Study, trial: TrialRecord) -> None:
     """A trial ended: complete, pruned or failed.
 
     Called exactly once for each trial that ends. Also called, between ``hpsearch_open`` and the
@@ -134,8 +162,16 @@ def hpsearch_best(study: Study) -> list[BestRun] | None:
     history.
 
     Returns:
-        One run, or the front in any order; empty if none of the complete trials may be best, for
-        they break a constraint say. None leaves it to the core, which reads the history.
+        One run, or the front in any order; empty if none of the complete trials may be best. None
+        leaves it to the core, which takes the best of the complete, feasible trials.
+    """
+
+
+@hookspec
+def hpsearch_amend(study: Study, trial: TrialRecord) -> None:
+    """What is known of a trial has changed after it ended, such as a checkpoint that was deleted.
+
+    Called on every plugin, once for each such change; ``trial`` has what is known now.
     """
 
 
@@ -155,7 +191,9 @@ HOOKS = (
     "hpsearch_suggest_parameter",
     "hpsearch_start",
     "hpsearch_report",
+    "hpsearch_constrain",
     "hpsearch_tell",
+    "hpsearch_amend",
     "hpsearch_best",
     "hpsearch_close",
 )

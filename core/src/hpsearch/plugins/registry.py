@@ -10,6 +10,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from hpsearch.errors import (
+    PIP_LINES,
     ArgumentError,
     BackendError,
     BackendNotFoundError,
@@ -18,15 +19,16 @@ from hpsearch.errors import (
     nearest,
 )
 from hpsearch.plugins.backend import API_VERSION, ENTRY_POINT_GROUP, Backend, Capabilities
+from hpsearch.plugins.hookspecs import PROJECT
 
-PREFERENCE = ("optuna", "ray", "wandb", "sigopt")
+PREFERENCE = tuple(PIP_LINES)
 """The order in which a backend is chosen when none is named: upstream's, then SigOpt."""
 
 BUILT_IN = ("random", "grid")
 """What the core brings itself; never chosen silently."""
 
-_PIP = {name: f"pip install hpsearch-{name}" for name in PREFERENCE}
-
+CORE = "hpsearch"
+"""The distribution that brings the built-in backends and executors."""
 
 GROUPS = {"backend": ENTRY_POINT_GROUP, "executor": "hpsearch.executors"}
 """The kinds of plugins that are asked for by name, with the entry-point group of each."""
@@ -62,7 +64,7 @@ class Plugin:
         """
         try:
             return self._entry_point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BackendError(
                 f"{self} cannot be imported from {self.target}: {type(error).__name__}: {error}. "
                 f"Reinstall it with 'pip install --force-reinstall {self.distribution}', or choose "
@@ -91,12 +93,38 @@ class Plugin:
                 f"{self} speaks api_version {spoken!r}, and this hpsearch speaks {API_VERSION}. "
                 f"Run 'pip install --upgrade {'hpsearch' if older else self.distribution}'"
             )
-        if not isinstance(getattr(cls, "capabilities", None), Capabilities):
+        capabilities = getattr(cls, "capabilities", None)
+        if not isinstance(capabilities, Capabilities):
             raise BackendError(
                 f"{self} states no capabilities=Capabilities(...); upgrade or fix it"
             )
         if not is_dataclass(getattr(cls, "Options", None)):
-            raise BackendError(f"{self} states Options that are no dataclass; upgrade or fix it")
+            raise BackendError(f"{self} states Options that are not a dataclass; upgrade or fix it")
+        check_implemented(str(self), cls, capabilities)
+
+
+def check_implemented(label: str, cls: type[Any], capabilities: Capabilities) -> None:
+    """Raise :class:`BackendError` if a backend declares something that it does not implement."""
+    needed = {
+        "owns_loop": ("hpsearch_run", capabilities.owns_loop),
+        "pruning": ("hpsearch_report", capabilities.pruning and not capabilities.owns_loop),
+        "define_by_run": ("hpsearch_suggest_parameter", capabilities.define_by_run),
+    }
+    for capability, (hook, is_needed) in needed.items():
+        if is_needed and not _implements(cls, hook):
+            raise BackendError(
+                f"{label} declares the capability {capability!r} and does not implement {hook}; "
+                "write that method, marked @hpsearch.hookimpl, or declare less"
+            )
+    if not capabilities.owns_loop and not _implements(cls, "hpsearch_suggest"):
+        raise BackendError(
+            f"{label} does not implement hpsearch_suggest, which every backend needs that does not "
+            "run the trials itself; mark the method @hpsearch.hookimpl"
+        )
+
+
+def _implements(cls: type, hook: str) -> bool:
+    return hasattr(getattr(cls, hook, None), f"{PROJECT}_impl")
 
 
 _scanned: dict[tuple[str, ...], tuple[Plugin, ...]] = {}
@@ -157,6 +185,9 @@ def find_executor(name: str) -> Plugin:
 
 
 def _only(plugins: list[Plugin]) -> Plugin:
+    built_in = [plugin for plugin in plugins if plugin.distribution == CORE]
+    if built_in:  # nobody else's use of its name takes it away
+        return built_in[0]
     if len(plugins) > 1:
         owners = " and ".join(f"{plugin.distribution} {plugin.version}" for plugin in plugins)
         raise BackendError(
@@ -211,9 +242,9 @@ def _scan() -> tuple[Plugin, ...]:
 
 
 def _not_found(name: str | None) -> str:
-    if name in _PIP:
-        return f"backend {name!r} is not installed. Run: {_PIP[name]}"
-    pip_lines = "\n".join(f"  {line}" for line in _PIP.values())
+    if name in PIP_LINES:
+        return f"backend {name!r} is not installed. Run: {PIP_LINES[name]}"
+    pip_lines = "\n".join(f"  {line}" for line in PIP_LINES.values())
     builtin = "the built-in backends, backend='random' and backend='grid', need nothing more"
     if name is None:
         return f"no backend is installed. Install one:\n{pip_lines}\nor name one of {builtin}"

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from hpsearch.errors import ArgumentError, listed, nearest
 from hpsearch.plugins.hookspecs import hookimpl
-from hpsearch.study.trial import TrialState
+from hpsearch.study.outcome import TrialState
 
 if TYPE_CHECKING:
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
 
 
 class Pruner(ABC):
@@ -40,13 +40,13 @@ class Pruner(ABC):
         """Forget everything. Called when a search opens."""
 
     @abstractmethod
-    def should_prune(self, trial: Trial, step: int, cost: float) -> bool:
+    def should_prune(self, trial: TrialRecord, step: int, cost: float) -> bool:
         """Return whether to stop the trial, which has just reported a cost at a step."""
 
-    def learn(self, trial: Trial) -> None:  # noqa: B027 - nor anything to learn
+    def learn(self, trial: TrialRecord) -> None:  # noqa: B027 - nor anything to learn
         """Take note of a trial that ended: complete, pruned or failed."""
 
-    def costs(self, trial: Trial) -> list[tuple[int, float]]:
+    def costs(self, trial: TrialRecord) -> list[tuple[int, float]]:
         """Return what a trial reported: step (or the count of reports) and cost, in order."""
         reported = sorted(trial.intermediate.items())
         return [
@@ -60,12 +60,12 @@ class Pruner(ABC):
         self.start()
 
     @hookimpl
-    def hpsearch_report(self, trial: Trial, step: int, values: tuple[float, ...]) -> bool:
+    def hpsearch_report(self, trial: TrialRecord, step: int, values: tuple[float, ...]) -> bool:
         count = len(trial.intermediate)
         return self.should_prune(trial, count if self.by_report else step, self._sign * values[0])
 
     @hookimpl
-    def hpsearch_tell(self, trial: Trial) -> None:
+    def hpsearch_tell(self, trial: TrialRecord) -> None:
         self.learn(trial)
 
 
@@ -115,7 +115,7 @@ class MedianPruner(Pruner):
         # For each running trial, its best cost and the last interval in which it was compared.
         self._running: dict[int, tuple[float, int]] = {}
 
-    def should_prune(self, trial: Trial, step: int, cost: float) -> bool:
+    def should_prune(self, trial: TrialRecord, step: int, cost: float) -> bool:
         best, last = self._running.get(trial.number, (math.inf, -1))
         best = min(best, cost)  # in this order NaN never is the best
         interval = self._interval(step)
@@ -127,7 +127,7 @@ class MedianPruner(Pruner):
             return False
         return best > self._averages[known - 1].median()
 
-    def learn(self, trial: Trial) -> None:
+    def learn(self, trial: TrialRecord) -> None:
         self._running.pop(trial.number, None)
         if trial.state is not TrialState.COMPLETE:
             return
@@ -144,7 +144,7 @@ class MedianPruner(Pruner):
     def _interval(self, step: int) -> int:
         return (step - self.n_warmup_steps) // self.interval_steps
 
-    def _running_averages(self, trial: Trial) -> dict[int, float]:
+    def _running_averages(self, trial: TrialRecord) -> dict[int, float]:
         """Return the average of the costs so far, as of the first report in each interval."""
         averages: dict[int, float] = {}
         total = count = 0.0
@@ -207,7 +207,7 @@ class SuccessiveHalvingPruner(Pruner):
         # For each running trial, how many rungs it has reached.
         self._reached: dict[int, int] = {}
 
-    def should_prune(self, trial: Trial, step: int, cost: float) -> bool:
+    def should_prune(self, trial: TrialRecord, step: int, cost: float) -> bool:
         reached = self._reached.get(trial.number, 0)
         goes_on = True
         while step >= self._step_of(reached):
@@ -221,7 +221,7 @@ class SuccessiveHalvingPruner(Pruner):
         self._reached[trial.number] = reached
         return not goes_on
 
-    def learn(self, trial: Trial) -> None:
+    def learn(self, trial: TrialRecord) -> None:
         if trial.number not in self._reached:
             # A trial of an earlier run: what it reported there counts as if it were reported now.
             for step, cost in self.costs(trial):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import shutil
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import HpsearchError
 from hpsearch.report.text import cell_width, columns, shown
-from hpsearch.study.trial import Trial
+from hpsearch.study.record import TrialRecord
+from hpsearch.study.serial import record_to_dict, strict
 
 if TYPE_CHECKING:
     import pandas
@@ -45,10 +45,10 @@ def table(study: Study, width: int | None = None) -> str:
     return "\n".join(line for line, _ in table_lines(study, width))
 
 
-def table_lines(study: Study, width: int | None = None) -> Iterator[tuple[str, Trial | None]]:
+def table_lines(study: Study, width: int | None = None) -> Iterator[tuple[str, TrialRecord | None]]:
     """Yield the lines of :func:`table`, each with the trial that it shows, None for the header."""
     width = shutil.get_terminal_size((100, 24)).columns if width is None else width
-    best = {trial.number for trial in best_trials(study)}
+    best = {trial.number for trial in study.best_trials()}
     facts = [_facts(study, trial, best) for trial in study.trials]
     names = _union(study.trials)
     params = [[shown(trial[n]) if n in trial else "" for n in names] for trial in study.trials]
@@ -70,19 +70,14 @@ def table_lines(study: Study, width: int | None = None) -> Iterator[tuple[str, T
             yield from ((below, trial) for below in _params_below(trial, width))
 
 
-def best_trials(study: Study) -> list[Trial]:
+def best_trials(study: Study) -> list[TrialRecord]:
     """Return the trial of the best run, those of the Pareto front, or none if there is none."""
-    try:
-        runs = study.best_runs
-    except HpsearchError:
-        return []
-    by_id = {trial.id: trial for trial in study.trials}
-    return [by_id[run.run_id] for run in runs]
+    return study.best_trials()
 
 
-def failure_kinds(study: Study) -> list[list[Trial]]:
+def failure_kinds(study: Study) -> list[list[TrialRecord]]:
     """Return the failed trials, those with the same error together, the earliest first."""
-    kinds: dict[tuple[str, str], list[Trial]] = {}
+    kinds: dict[tuple[str, str], list[TrialRecord]] = {}
     for trial in study.trials:
         if trial.error is not None:
             kinds.setdefault((trial.error.type, trial.error.message), []).append(trial)
@@ -96,7 +91,7 @@ def objective_names(study: Study) -> list[str]:
     return [f"objective_{index}" for index in range(len(study.directions))]
 
 
-def _facts(study: Study, trial: Trial, best: Collection[int]) -> list[str]:
+def _facts(study: Study, trial: TrialRecord, best: Collection[int]) -> list[str]:
     mark = "* " if trial.number in best else ""
     values = trial.objectives or (None,) * len(study.directions)
     seconds = "" if trial.duration is None else f"{trial.duration:.1f}"
@@ -104,7 +99,7 @@ def _facts(study: Study, trial: Trial, best: Collection[int]) -> list[str]:
     return [f"{mark}{trial.number}", str(trial.state), *objectives, seconds]
 
 
-def _params_below(trial: Trial, width: int) -> list[str]:
+def _params_below(trial: TrialRecord, width: int) -> list[str]:
     # A parameter is broken only if it is wider than a line: its spaces hold it together until then.
     words = (f"{shown(name)}={shown(value)}".replace(" ", "\0") for name, value in trial.items())
     indent = " " * 7
@@ -136,10 +131,10 @@ def to_json(study: Study, path: str | PathLike[str] | None = None) -> str:
         "seed": study.seed,
         "space": None if study.space is None else study.space.to_dict(),
         "counts": study.counts(),
-        "best": [trial.number for trial in best_trials(study)],
+        "best": [trial.number for trial in study.best_trials()],
         "trials": [_record(trial) for trial in study.trials],
     }
-    text = json.dumps(_strict(record), allow_nan=False)
+    text = json.dumps(strict(record), allow_nan=False)
     return _written(text, path)
 
 
@@ -174,25 +169,13 @@ def dataframe(study: Study) -> pandas.DataFrame:
     return pandas.DataFrame(rows, columns=columns)
 
 
-def _record(trial: Trial) -> dict[str, Any]:
+def _record(trial: TrialRecord) -> dict[str, Any]:
     return {
-        "number": trial.number,
-        "id": trial.id,
-        "state": str(trial.state),
-        "objectives": None if trial.objectives is None else list(trial.objectives),
-        "params": dict(trial.params),
-        "derived": dict(trial.derived),
-        "intermediate": [
-            {"step": step, "values": list(values)} for step, values in trial.intermediate.items()
-        ],
-        "attrs": trial.attrs,
-        "distributions": {name: item.to_dict() for name, item in trial.distributions.items()},
-        "error": None if trial.error is None else trial.error.to_dict(),
+        **record_to_dict(trial),
         "seed": trial.seed,
-        "retry_of": trial.retry_of,
+        "feasible": trial.feasible,
         "started": _utc(trial.started).isoformat(),
         "ended": None if trial.ended is None else _utc(trial.ended).isoformat(),
-        "duration": trial.duration,
     }
 
 
@@ -212,7 +195,7 @@ def _rows(study: Study) -> tuple[list[str], list[dict[str, Any]]]:
     return [*front, *middle, *back, "traceback"], rows
 
 
-def _row(names: list[str], trial: Trial) -> dict[str, Any]:
+def _row(names: list[str], trial: TrialRecord) -> dict[str, Any]:
     row: dict[str, Any] = {"number": trial.number, "id": trial.id, "state": str(trial.state)}
     row.update(zip(names, trial.objectives or (), strict=False))
     for prefix, values in (
@@ -240,22 +223,11 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping | list | tuple):
-        return json.dumps(_strict(value), allow_nan=False)
+        return json.dumps(strict(value), allow_nan=False)
     return str(value)
 
 
-def _strict(value: Any) -> Any:
-    """Return JSON data with the floats that JSON does not have as text."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, Mapping):
-        return {key: _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    return value
-
-
-def _union(trials: Iterable[Trial]) -> list[str]:
+def _union(trials: Iterable[TrialRecord]) -> list[str]:
     """Return every name that any trial has, in the order in which they first appear."""
     return list(dict.fromkeys(name for trial in trials for name in trial))
 

@@ -26,7 +26,8 @@ from hpsearch.report.style import (
     styled,
 )
 from hpsearch.report.text import shown
-from hpsearch.study.trial import Trial, TrialState
+from hpsearch.study.outcome import TrialState
+from hpsearch.study.record import TrialRecord
 
 if TYPE_CHECKING:
     from hpsearch.study.study import Study
@@ -49,7 +50,9 @@ def history(study: Study, index: int = 0) -> go.Figure:
     figure = styled(go.Figure(), height=400 if len(study.directions) == 1 else 320)
     size, opacity = (8, 0.75) if len(study.trials) <= MANY_POINTS else (4, 0.4)
 
-    def mark(trials: Sequence[Trial], value: Callable[[Trial], Any], name: str, **how: Any) -> None:
+    def mark(
+        trials: Sequence[TrialRecord], value: Callable[[TrialRecord], Any], name: str, **how: Any
+    ) -> None:
         if trials:
             trace = points(len(study.trials))(
                 x=[trial.number for trial in trials],
@@ -227,32 +230,32 @@ def fronts(study: Study) -> go.Figure:
     return figure
 
 
-def completed(study: Study) -> list[Trial]:
+def completed(study: Study) -> list[TrialRecord]:
     """Return the complete trials by number."""
     return _in_state(study, TrialState.COMPLETE)
 
 
-def reporting(study: Study) -> list[Trial]:
+def reporting(study: Study) -> list[TrialRecord]:
     """Return the trials that reported several steps: the best, then the latest first."""
     best = {trial.number for trial in best_trials(study)}
     trials = [trial for trial in study.trials if len(trial.intermediate) > 1]
     return sorted(trials, key=lambda trial: (trial.number not in best, -trial.number))
 
 
-def _in_state(study: Study, state: TrialState) -> list[Trial]:
+def _in_state(study: Study, state: TrialState) -> list[TrialRecord]:
     return _in(study.trials, state)
 
 
-def _in(trials: Sequence[Trial], state: TrialState) -> list[Trial]:
+def _in(trials: Sequence[TrialRecord], state: TrialState) -> list[TrialRecord]:
     return [trial for trial in trials if trial.state is state]
 
 
-def _objective(trial: Trial, index: int) -> float:
+def _objective(trial: TrialRecord, index: int) -> float:
     assert trial.objectives is not None
     return trial.objectives[index]
 
 
-def _last_report(trial: Trial, index: int) -> float | None:
+def _last_report(trial: TrialRecord, index: int) -> float | None:
     values = [values[index] for values in trial.intermediate.values()]
     return next((value for value in reversed(values) if math.isfinite(value)), None)
 
@@ -271,7 +274,7 @@ def _scale(values: Sequence[float]) -> str:
     return "log" if log_worthwhile(values) else "linear"
 
 
-def _best_so_far(study: Study, complete: Sequence[Trial], index: int) -> go.Scatter:
+def _best_so_far(study: Study, complete: Sequence[TrialRecord], index: int) -> go.Scatter:
     better = min if study.directions[index] == "minimize" else max
     best = list(itertools.accumulate((_objective(trial, index) for trial in complete), better))
     return go.Scatter(
@@ -284,7 +287,7 @@ def _best_so_far(study: Study, complete: Sequence[Trial], index: int) -> go.Scat
     )
 
 
-def _story(study: Study, trial: Trial) -> str:
+def _story(study: Study, trial: TrialRecord) -> str:
     lines = [f"<b>trial {trial.number}</b> {trial.state}"]
     names = objective_names(study)
     lines += [f"{n} {shown(v, 6)}" for n, v in zip(names, trial.objectives or (), strict=False)]
@@ -297,7 +300,7 @@ def _story(study: Study, trial: Trial) -> str:
     return "<br>".join(lines)
 
 
-def _point(axis: Axis, trial: Trial, index: int) -> str:
+def _point(axis: Axis, trial: TrialRecord, index: int) -> str:
     value = escaped(trial.params[axis.name], 40)
     return (
         f"<b>trial {trial.number}</b><br>{escaped(axis.name, 40)} = {value}"
@@ -305,7 +308,7 @@ def _point(axis: Axis, trial: Trial, index: int) -> str:
     )
 
 
-def _slice_title(axis: Axis, complete: Sequence[Trial], index: int) -> str:
+def _slice_title(axis: Axis, complete: Sequence[TrialRecord], index: int) -> str:
     """Name the parameter, and say how strongly the objective goes with it."""
     trials = [trial for trial in complete if axis.name in trial.params]
     values = [trial.params[axis.name] for trial in trials]
@@ -320,7 +323,7 @@ def _slice_title(axis: Axis, complete: Sequence[Trial], index: int) -> str:
     return f"{name}  <span style='color:{MUTED}'>{measure}</span>" if measure else name
 
 
-def _joined(trials: Sequence[Trial], index: int) -> tuple[list[Any], list[Any], list[Any]]:
+def _joined(trials: Sequence[TrialRecord], index: int) -> tuple[list[Any], list[Any], list[Any]]:
     """Return the trials' curves as one, with gaps between them: one trace draws them all."""
     x: list[int | None] = []
     y: list[float | None] = []

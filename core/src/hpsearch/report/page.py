@@ -27,7 +27,8 @@ from hpsearch.report.axes import searched
 from hpsearch.report.effects import ETA_SQUARED, RHO
 from hpsearch.report.export import best_trials, failure_kinds, objective_names
 from hpsearch.report.text import shown
-from hpsearch.study.trial import Trial, TrialState
+from hpsearch.study.outcome import TrialState
+from hpsearch.study.record import TrialRecord
 
 if TYPE_CHECKING:
     from hpsearch.study.study import Study
@@ -263,7 +264,7 @@ def _figure(figure: go.Figure, name: str) -> str:
     return f"<div class='figure'>{markup}</div>"
 
 
-def _mapping(trial: Trial, name: str) -> Mapping[str, Any]:
+def _mapping(trial: TrialRecord, name: str) -> Mapping[str, Any]:
     fact = trial.attrs.get(name)
     return fact if isinstance(fact, Mapping) else {}
 

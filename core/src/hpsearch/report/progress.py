@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.report.text import shown
-from hpsearch.study.trial import Trial, TrialState
+from hpsearch.study.outcome import TrialState
+from hpsearch.study.record import TrialRecord
 
 if TYPE_CHECKING:
     from hpsearch.study.study import Study
@@ -58,12 +59,12 @@ class ProgressBar:
         logger.addFilter(self._make_room)
 
     @hookimpl
-    def hpsearch_start(self, trial: Trial) -> None:
+    def hpsearch_start(self, trial: TrialRecord) -> None:
         if trial.retry_of is not None:
             self._bar.update(-1)  # the failed trial that runs again no longer counts
 
     @hookimpl
-    def hpsearch_tell(self, trial: Trial) -> None:
+    def hpsearch_tell(self, trial: TrialRecord) -> None:
         self._count(trial)
         self._bar.set_postfix_str(self._summary(), refresh=False)
         self._bar.update(1)
@@ -74,7 +75,7 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
 
-    def _count(self, trial: Trial) -> None:
+    def _count(self, trial: TrialRecord) -> None:
         self._counts[trial.state] += 1
         if trial.objectives is None:
             return

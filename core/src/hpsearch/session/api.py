@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import ArgumentError, BackendError, listed
+from hpsearch import validators
+from hpsearch.errors import ArgumentError, BackendError, brief, listed
 from hpsearch.execution.evaluate import Evaluate, Objective
-from hpsearch.execution.executor import AnyExecutor, LoopExecutor, Place
+from hpsearch.execution.executor import AnyExecutor, Executor, ExecutorSpec
 from hpsearch.plugins import registry
 from hpsearch.plugins.hooks import Hooks, Role
 from hpsearch.session import session
-from hpsearch.session.checks import check_capabilities, check_counts, check_kinds, read_directions
-from hpsearch.session.coordinator import History
+from hpsearch.session.checks import check_capabilities, read_directions
+from hpsearch.session.coordinator import Coordinator
 from hpsearch.session.failures import FailurePolicy
-from hpsearch.session.loop import AskTellLoop, HandedOver
-from hpsearch.space.dialects import read_source
+from hpsearch.session.loop import AskTellLoop, DelegatedLoop
+from hpsearch.space.dialects import Nested, read_source
 from hpsearch.study.seeds import fresh_seed
 from hpsearch.study.study import Study
 
 if TYPE_CHECKING:
     from hpsearch.plugins.backend import Backend
     from hpsearch.plugins.registry import Plugin
+    from hpsearch.study.record import TrialRecord
 
 logger = logging.getLogger("hpsearch")
 
@@ -35,7 +37,7 @@ def search(
     space: Any = None,
     *,
     backend: str | None = None,
-    direction: str | Sequence[str] = "minimize",
+    direction: str | Sequence[str] | None = None,
     n_trials: int | None = 20,
     timeout: float | None = None,
     seed: int | None = None,
@@ -48,7 +50,7 @@ def search(
     catch: type[BaseException] | Iterable[type[BaseException]] = (),
     max_failures: float | None = None,
     retries: int = 0,
-    enqueue: Iterable[Mapping[str, Any]] = (),
+    enqueue: Iterable[Any] = (),
     plugins: Iterable[object] = (),
     progress: bool | None = None,
     **backend_options: Any,
@@ -64,7 +66,9 @@ def search(
             when the objective itself suggests.
         backend: The name of an installed backend. None takes the first installed of optuna, ray,
             wandb and sigopt, and names it in the log.
-        direction: ``"minimize"`` or ``"maximize"``, or one for each objective value.
+        direction: ``"minimize"`` or ``"maximize"``, or one for each objective value. None takes
+            what a native space says of its metric (W&B's ``goal``, SigOpt's ``objective``), or
+            else minimizes; a direction that contradicts such a space is refused.
         n_trials: The total number of trials, resumed ones included; None for no limit.
         timeout: Seconds after which no further trial starts; a running one goes on to its end.
         seed: Makes the search repeatable where the backend can. None draws one and records it.
@@ -82,7 +86,8 @@ def search(
         catch: Exception types that never end the search.
         max_failures: Failures in a row that are survived; see ``docs/failures.md``.
         retries: How often a failed trial is run again before it counts.
-        enqueue: Parameters to try first: a mapping, or an earlier trial, for each.
+        enqueue: What to try first: for each trial a mapping of names to values, an earlier trial,
+            or a best run.
         plugins: Observers: objects with methods marked ``@hookimpl``.
         progress: Show a progress bar; None does where there is a terminal or a notebook.
         **backend_options: The backend's own options and the executor's; an unknown one is an
@@ -103,26 +108,38 @@ def search(
     cls = plugin.load()
     if backend is None:
         logger.warning("no backend was named; using %s", plugin)
-    check_kinds(
-        objective,
-        flags={"resume": resume, "progress": progress},
-        lists={"enqueue": enqueue, "plugins": plugins},
-    )
-    check_counts(n_trials, timeout, seed, retries, n_workers)
+    if not callable(objective):
+        raise ArgumentError(f"objective is {brief(objective)}, expected a function of the trial")
+    n_trials = validators.optional_whole("n_trials", n_trials, 1)
+    n_workers = validators.optional_whole("n_workers", n_workers, 1)
+    seed = validators.optional_whole("seed", seed, 0, below=2**32)
+    timeout = validators.seconds("timeout", timeout)
+    retries = validators.whole("retries", retries)
+    resume = validators.flag("resume", resume)
+    progress = None if progress is None else validators.flag("progress", progress)
+    name = "study" if name is None else validators.text("name", name)
+    enqueued, observers = validators.items("enqueue", enqueue), validators.items("plugins", plugins)
     pruner, backend_options = _read_pruner(pruner, plugin, cls, backend_options)
     storage, backend_options = _read_storage(storage, plugin, cls, backend_options)
-    place = Place.of(executor)
-    executor_options, backend_options = place.split(backend_options)
-    names = (*SEARCH_ARGUMENTS, *place.options)
-    options = registry.read_options(plugin, cls, backend_options, names, place.elsewhere)
+    if resume and storage is None:
+        raise ArgumentError(
+            "resume=True needs storage=PATH, the journal to continue from; a backend's own storage "
+            "is continued by the backend's own options"
+        )
+    spec = ExecutorSpec.of(executor)
+    executor_options, backend_options = spec.split(backend_options)
+    names = (*SEARCH_ARGUMENTS, *spec.options)
+    options = registry.read_options(plugin, cls, backend_options, names, spec.elsewhere)
     capabilities = cls.capabilities_for(options)
+    registry.check_implemented(str(plugin), cls, capabilities)
     source = read_source(space, define_by_run=capabilities.define_by_run)
     left_out = source.left_out(capabilities.dialect)
     if left_out:
-        logger.warning("the space also has %s, which %s does not heed", listed(left_out), plugin)
+        logger.warning("the space also has %s, which %s ignores", listed(left_out), plugin)
+    trials: list[TrialRecord] = []
     study = Study(
-        name if name is not None else "study",
-        read_directions(direction),
+        name,
+        read_directions(direction, source.goals),
         n_trials=n_trials,
         timeout=timeout,
         seed=fresh_seed() if seed is None else seed,
@@ -134,9 +151,10 @@ def search(
         native_space=source.native_for(capabilities.dialect),
         n_workers=n_workers,
         pruner=pruner,
+        trials=trials,
     )
     check_capabilities(plugin, study, retries, executor)
-    runner = place.make(None if capabilities.owns_loop else n_workers, executor_options)
+    runner = spec.make(None if capabilities.owns_loop else n_workers, executor_options)
     most = capabilities.max_parallel
     if most is not None and (runner.n_workers is None or runner.n_workers > most):
         workers = "" if runner.n_workers is None else f"{runner.n_workers} "
@@ -145,30 +163,24 @@ def search(
             *(plugin, most, workers),
         )
     hooks = Hooks()
-    study._history = History(study, hooks, FailurePolicy(catch, max_failures), str(plugin), retries)
+    policy = FailurePolicy(catch, max_failures)
+    derives = source.function is not None and not isinstance(source.function, Nested)
+    coordinator = Coordinator(study, trials, hooks, policy, str(plugin), retries, derives=derives)
     if storage is not None:
         from hpsearch.storage.journal import Journal
 
-        journal = Journal(storage, resume=resume, seed_given=seed is not None)
+        journal = Journal(storage, coordinator, resume=resume, seed_given=seed is not None)
         hooks.register(journal, Role.JOURNAL, f"journal {storage}")
-    elif resume:
-        raise ArgumentError(
-            "resume=True needs storage=PATH, the journal to continue from; a backend's own storage "
-            "is continued by the backend's own options"
-        )
     hooks.register(_construct(plugin, cls, study.options), Role.BACKEND, str(plugin))
     if pruner is not None:
         hooks.register(pruner, Role.PRUNER, f"pruner {type(pruner).__name__}")
-    for observer in plugins:
+    for observer in observers:
         hooks.register(observer, Role.OBSERVER, f"observer {type(observer).__name__}")
     _register_progress(hooks, progress)
-    hooks.register(
-        HandedOver(runner) if isinstance(runner, LoopExecutor) else AskTellLoop(runner, most),
-        Role.CORE,
-        "the core's loop",
-    )
+    loop = AskTellLoop(runner, most) if isinstance(runner, Executor) else DelegatedLoop(runner)
+    hooks.register(loop, Role.CORE, spec.label)
     evaluate = Evaluate(objective, source.function, len(study.directions))
-    session.run(study, hooks, plugin, evaluate, list(enqueue))
+    session.run(coordinator, hooks, plugin, evaluate, enqueued)
     return study
 
 
@@ -210,7 +222,7 @@ def _read_storage(
 def _construct(plugin: Plugin, cls: type[Backend], options: Any) -> Backend:
     try:
         return cls(options)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BackendError(f"{plugin} failed to start: {type(error).__name__}: {error}") from error
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpsearch import validators
 from hpsearch.errors import ArgumentError, BackendError, CapabilityError, SpaceError, nearest
+from hpsearch.execution.executor import Executor, LoopExecutor
 from hpsearch.space.distributions import Float, Int, Native
+from hpsearch.study.record import TrialRecord
+from hpsearch.study.serial import plain
+from hpsearch.study.study import BestRun
 from hpsearch.study.trial import Trial
 
 if TYPE_CHECKING:
@@ -19,46 +22,48 @@ if TYPE_CHECKING:
     from hpsearch.study.study import Study
 
 
-def check_kinds(
-    objective: object, flags: Mapping[str, object], lists: Mapping[str, object]
-) -> None:
-    """Raise :class:`ArgumentError` unless each argument of a search is of its kind.
-
-    Args:
-        objective: Must be callable.
-        flags: By name, what must be True, False or None.
-        lists: By name, what must be a list or the like.
-    """
-    if not callable(objective):
-        raise ArgumentError(f"objective is {objective!r}, expected a function of the trial")
-    for name, given in flags.items():
-        if given is not None and not isinstance(given, bool):
-            raise ArgumentError(f"{name} is {given!r}, expected True or False")
-    for name, given in lists.items():
-        if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
-            raise ArgumentError(f"{name} is {given!r}, expected a list")
+_DIRECTIONS = ("minimize", "maximize")
 
 
-def read_directions(direction: str | Sequence[str]) -> tuple[str, ...]:
+def read_directions(
+    direction: str | Sequence[str] | None, goals: Sequence[str] | None
+) -> tuple[str, ...]:
     """Return the directions as a tuple.
 
+    Args:
+        direction: What the user gave, None for nothing.
+        goals: What a native space states, None for nothing.
+
     Raises:
-        ArgumentError: One is neither ``"minimize"`` nor ``"maximize"``, or there are none.
+        ArgumentError: One is neither ``"minimize"`` nor ``"maximize"``, there are none, or the
+            space states others.
     """
-    if not isinstance(direction, Iterable):
+    stated = None if goals is None else _read_directions("the goal of the space", goals)
+    if direction is None:
+        return stated or ("minimize",)
+    directions = _read_directions("direction", direction)
+    if stated is not None and stated != directions:
         raise ArgumentError(
-            f"direction is {direction!r}, expected 'minimize' or 'maximize', or a list of them"
+            f"direction is {'/'.join(directions)}, and the space says {'/'.join(stated)} of its "
+            "metric; change one of them, or leave direction out"
         )
-    directions = (direction,) if isinstance(direction, str) else tuple(direction)
-    known = ("minimize", "maximize")
+    return directions
+
+
+def _read_directions(what: str, given: str | Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(given, Iterable):
+        raise ArgumentError(
+            f"{what} is {given!r}, expected 'minimize' or 'maximize', or a list of them"
+        )
+    directions = (given,) if isinstance(given, str) else tuple(given)
     for item in directions:
-        if item not in known:
+        if item not in _DIRECTIONS:
             raise ArgumentError(
-                f"direction {item!r} is unknown.{nearest(str(item), known)} "
+                f"{what} {item!r} is unknown.{nearest(str(item), _DIRECTIONS)} "
                 "Expected 'minimize' or 'maximize', or a list of them"
             )
     if not directions:
-        raise ArgumentError("direction is empty, expected at least one")
+        raise ArgumentError(f"{what} is empty, expected at least one")
     return directions
 
 
@@ -78,8 +83,8 @@ def check_capabilities(plugin: Plugin, study: Study, retries: int, executor: obj
     if len(study.directions) > 1 and study.pruner is not None:
         raise ArgumentError("a pruner compares one value, and the study has several directions")
     if executor != "inline" and capabilities.owns_loop:
-        reason = getattr(executor, "no_loop_owner", " and takes no executor")
-        raise CapabilityError(f"{plugin} runs the trials itself{reason}")
+        known = executor if isinstance(executor, Executor | LoopExecutor) else Executor
+        raise CapabilityError(f"{plugin} runs the trials itself{known.no_loop_owner}")
     if study.space is None:
         if not capabilities.define_by_run:
             raise CapabilityError(
@@ -110,54 +115,38 @@ def _check_space(plugin: Plugin, capabilities: Capabilities, space: Space) -> No
             raise CapabilityError(f"{plugin} has no conditions, and parameter {name!r} has one")
 
 
-def check_counts(
-    n_trials: int | None,
-    timeout: float | None,
-    seed: int | None,
-    retries: int,
-    n_workers: int | None,
-) -> None:
-    """Raise :class:`ArgumentError` if a number is not of its kind or range."""
-    for what, value, least in (
-        ("n_trials", n_trials, 1),
-        ("seed", seed, 0),
-        ("retries", retries, 0),
-        ("n_workers", n_workers, 1),
-    ):
-        if value is None and what != "retries":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ArgumentError(f"{what} is {value!r}, expected a whole number of at least {least}")
-    if seed is not None and seed >= 2**32:
-        raise ArgumentError(f"seed is {seed}, expected a whole number below 2**32")
-    if timeout is not None and (
-        isinstance(timeout, bool)
-        or not isinstance(timeout, int | float)
-        or not math.isfinite(timeout)
-        or timeout <= 0
-    ):
-        raise ArgumentError(f"timeout is {timeout!r}, expected seconds above 0")
+def read_enqueued(given: object, space: Space | None, *, derives: bool) -> dict[str, Any]:
+    """Return the parameters of an enqueued trial, which may be whatever a search gave back.
 
-
-def check_enqueued(params: object, space: Space | None) -> dict[str, Any]:
-    """Return the parameters of an enqueued trial; those of an earlier trial may be given by it.
+    Args:
+        given: A mapping of names to values, in which groups of parameters may be nested; a trial;
+            or a best run.
+        space: The space, None for a define-by-run search.
+        derives: Whether a function derives other values from the space's. What a search gives back
+            has those too, and they are no parameters: the trial has to derive them again.
 
     Raises:
         SpaceError: They are not a point of the space.
-        ArgumentError: They are no mapping, or no JSON.
+        ArgumentError: They are not a mapping, or not JSON.
     """
-    given = params.params if isinstance(params, Trial) else params
-    if not isinstance(given, Mapping):
-        raise ArgumentError(
-            f"an enqueued trial is {given!r}, expected a mapping of names to values"
-        )
+    if isinstance(given, BestRun):
+        given = given.trial
+    if isinstance(given, Trial | TrialRecord):
+        given = given.params
+    params = validators.mapping("an enqueued trial", given)
     if space is not None:
-        return space.validate(given)
-    check_json("an enqueued trial is", dict(given))
-    return dict(given)
+        params = space.flat(params)
+        extra = {n: params.pop(n) for n in list(params) if derives and n not in space.parameters}
+        return {**space.validate(params), **_json(extra)}
+    return _json(params)
 
 
-def check_fixed(trial: Trial, name: str, distribution: Distribution) -> None:
+def _json(params: dict[str, Any]) -> dict[str, Any]:
+    copied: dict[str, Any] = plain("an enqueued trial is", params)
+    return copied
+
+
+def check_fixed(trial: TrialRecord, name: str, distribution: Distribution) -> None:
     """Raise :class:`SpaceError` if a value set beforehand is none of the distribution."""
     if name in trial.fixed:
         try:
@@ -167,7 +156,7 @@ def check_fixed(trial: Trial, name: str, distribution: Distribution) -> None:
 
 
 def check_suggested(
-    label: str, trial: Trial, name: str, distribution: Distribution, value: object
+    label: str, trial: TrialRecord, name: str, distribution: Distribution, value: object
 ) -> Any:
     """Return a backend's suggestion for one parameter as a plain value.
 
@@ -178,17 +167,9 @@ def check_suggested(
         valid = distribution.validate(value)
     except SpaceError as error:
         raise BackendError(f"{label} suggested for parameter {name!r}: {error}") from None
-    if name in trial.fixed and valid != trial.fixed[name]:
+    if name in trial.fixed and valid != distribution.validate(trial.fixed[name]):
         raise BackendError(
             f"{label} suggested {valid!r} for parameter {name!r}, which was set to "
             f"{trial.fixed[name]!r} beforehand"
         )
     return valid
-
-
-def check_json(what: str, value: object) -> None:
-    """Raise :class:`ArgumentError`, saying what it is, unless the value is JSON."""
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{what} {value!r}, expected JSON: {error}") from None

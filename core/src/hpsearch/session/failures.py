@@ -7,7 +7,8 @@ import math
 from collections.abc import Iterable
 
 from hpsearch.errors import ArgumentError
-from hpsearch.study.trial import Trial, TrialState, qualified_name
+from hpsearch.study.outcome import TrialState, qualified_name
+from hpsearch.study.record import TrialRecord
 
 logger = logging.getLogger("hpsearch")
 
@@ -53,7 +54,7 @@ class FailurePolicy:
         self._row = 0
         self._success = False
 
-    def judge(self, trial: Trial) -> str | None:
+    def judge(self, trial: TrialRecord) -> str | None:
         """Take note of a trial that ended; return why the search must end, or None."""
         if trial.state is not TrialState.FAILED:
             self._success = True
@@ -81,7 +82,7 @@ class FailureLog:
     def __init__(self) -> None:
         self._shown: set[str] = set()
 
-    def show(self, trial: Trial) -> None:
+    def show(self, trial: TrialRecord) -> None:
         """Log how a trial failed."""
         error = trial.error
         if error is None:

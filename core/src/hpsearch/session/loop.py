@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class AskTellLoop:
-    """Keeps the executor filled while trials may start, and the history told.
+    """Keeps the executor filled while trials may start, and the coordinator told.
 
     Args:
         executor: Where the trials run.
@@ -26,13 +26,13 @@ class AskTellLoop:
 
     @hookimpl
     def hpsearch_run(self, study: Study, evaluate: Evaluate) -> bool:
-        history, executor = study.history, self._executor
-        executor.open(history, evaluate)
+        control, executor = study.history, self._executor
+        executor.open(control, evaluate)
         try:
             running = 0
             while True:
-                while running < self._capacity and history.may_start():
-                    trial = history.ask()
+                while running < self._capacity:
+                    trial = control.ask()
                     if trial is None:
                         break
                     executor.submit(trial)
@@ -41,13 +41,12 @@ class AskTellLoop:
                     return True
                 ended, outcome = executor.wait()
                 running -= 1
-                history.raise_broken()
-                history.tell(ended, outcome)
+                control.tell(ended, outcome)
         finally:
             executor.close()
 
 
-class HandedOver:
+class DelegatedLoop:
     """Leaves the loop to an executor that runs whole searches."""
 
     def __init__(self, executor: LoopExecutor) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import (
@@ -13,64 +14,77 @@ from hpsearch.errors import (
     CapabilityError,
     SearchFailedError,
     SearchInterrupted,
+    rebuilt,
 )
 from hpsearch.study.study import BestRun
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from hpsearch.execution.evaluate import Evaluate
-    from hpsearch.plugins.hooks import Hooks, Member
+    from hpsearch.plugins.hooks import Hooks, RegisteredPlugin
     from hpsearch.plugins.registry import Plugin
+    from hpsearch.session.coordinator import Coordinator
     from hpsearch.study.study import Study
 
 logger = logging.getLogger("hpsearch")
 
 
 def run(
-    study: Study,
+    coordinator: Coordinator,
     hooks: Hooks,
     plugin: Plugin,
     evaluate: Evaluate,
-    enqueue: Sequence[Mapping[str, Any]],
+    enqueue: Sequence[object],
 ) -> None:
-    """Run the search to its end; the study then has its trials and its best runs.
+    """Run the search to its end; the study then has its trials.
 
     Raises:
         SearchFailedError: The failure policy ended it.
         SearchInterrupted: Ctrl-C did.
-        HpsearchError: A plugin refused the search or broke its contract.
+        HpsearchError: A plugin refused the search or broke its contract, or a trial refused it.
     """
-    history = study.history
-    _enqueue(study, enqueue)
+    study = coordinator.study
+    study.control = coordinator
+    _enqueue(coordinator, enqueue)
     with _opened(study, hooks):
-        if (study.trials or history.waiting) and not study.capabilities.replay:
+        if (study.trials or coordinator.has_waiting) and not study.capabilities.replay:
             raise CapabilityError(
                 f"{plugin} accepts no trials that it did not suggest (capability 'replay'), so "
                 "resume= and enqueue= do not work with it"
             )
-        history.replay()
+        coordinator.replay()
         prepare: Callable[[Study], None] | None = getattr(evaluate.objective, "prepare", None)
         if prepare is not None:
             prepare(study)
         logger.info("study %r: %s, %s", study.name, plugin, "/".join(study.directions))
         try:
             hooks.first("hpsearch_run", study=study, evaluate=evaluate)
-            history.raise_broken()
+            coordinator.finish()
         except BaseException as error:
-            history.interrupt(error)
+            coordinator.interrupt(error)
             if isinstance(error, KeyboardInterrupt):
                 raise SearchInterrupted(_interrupted(study), study) from error
             raise
-        if history.failure is not None:
-            raise SearchFailedError(history.failure, study) from history.failure_cause
-        study._best = _best(study, hooks, plugin)
+        _raise_failure(coordinator)
+        study.chosen = _chosen(study, hooks, plugin)
+        if not study.best_trials() and study.counts()["complete"]:
+            logger.warning("study %r has no feasible trial, so it has no best run", study.name)
+
+
+def _raise_failure(coordinator: Coordinator) -> None:
+    """Raise what a trial or the failure policy ended the search for, if either did."""
+    if coordinator.failure is None:
+        return
+    why, outcome = coordinator.failure
+    if outcome.aborts and outcome.error is not None:
+        raise outcome.exception or rebuilt(outcome.error.type, outcome.error.message)
+    raise SearchFailedError(why, coordinator.study) from outcome.exception
 
 
 @contextlib.contextmanager
 def _opened(study: Study, hooks: Hooks) -> Iterator[None]:
     """Open every plugin in order; close those that were opened, last first, whatever happens."""
-    opened: list[Member] = []
+    process = os.getpid()
+    opened: list[RegisteredPlugin] = []
     failure: BaseException | None = None
     try:
         for member in hooks.members():
@@ -81,18 +95,26 @@ def _opened(study: Study, hooks: Hooks) -> Iterator[None]:
         failure = error
         raise
     finally:
-        _close(study, hooks, opened, failure)
+        # What a forked process closes would be closed under the feet of the search itself.
+        if os.getpid() == process:
+            _close(study, hooks, opened, failure)
 
 
-def _close(study: Study, hooks: Hooks, opened: list[Member], failure: BaseException | None) -> None:
-    problems: list[Exception] = []
+def _close(
+    study: Study, hooks: Hooks, opened: list[RegisteredPlugin], failure: BaseException | None
+) -> None:
+    """Close every plugin, whatever closing another one meets, then raise the first problem."""
+    problems: list[BaseException] = []
     for member in reversed(opened):
         try:
             hooks.call_one(member, "hpsearch_close", study=study, error=failure)
-        except Exception as error:  # noqa: BLE001 - the others still close; it is raised below
+        except BaseException as error:  # noqa: BLE001 - the others still close; it is raised below
             problems.append(error)
     hooks.release()
-    study._history = None
+    study.control = None
+    interrupts = [problem for problem in problems if isinstance(problem, KeyboardInterrupt)]
+    if interrupts:
+        raise SearchInterrupted(_interrupted(study), study) from interrupts[0]
     for problem in problems:
         if failure is None:
             raise problem
@@ -100,16 +122,18 @@ def _close(study: Study, hooks: Hooks, opened: list[Member], failure: BaseExcept
         logger.error("while closing after an error: %s", problem)
 
 
-def _enqueue(study: Study, enqueue: Sequence[Mapping[str, Any]]) -> None:
-    if study.n_trials is not None and len(enqueue) > study.n_trials:
+def _enqueue(coordinator: Coordinator, enqueue: Sequence[object]) -> None:
+    n_trials = coordinator.study.n_trials
+    if n_trials is not None and len(enqueue) > n_trials:
         raise ArgumentError(
-            f"{len(enqueue)} trials are enqueued and n_trials is {study.n_trials}; raise n_trials"
+            f"{len(enqueue)} trials are enqueued and n_trials is {n_trials}; raise n_trials"
         )
     for params in enqueue:
-        study.history.enqueue(params)
+        coordinator.enqueue(params)
 
 
-def _best(study: Study, hooks: Hooks, plugin: Plugin) -> list[BestRun] | None:
+def _chosen(study: Study, hooks: Hooks, plugin: Plugin) -> tuple[int, ...] | None:
+    """Return the numbers of the trials that a backend names as the best, None if none does."""
     best = hooks.first("hpsearch_best", study=study)
     if best is None:
         return None
@@ -117,15 +141,14 @@ def _best(study: Study, hooks: Hooks, plugin: Plugin) -> list[BestRun] | None:
         raise BackendError(
             f"{plugin} answered {best!r} in hpsearch_best, expected a list of BestRun or None"
         )
-    trials = {trial.id: trial for trial in study.trials}
+    numbers = {trial.id: trial.number for trial in study.trials}
     for run in best:
-        if run.run_id not in trials:
+        if run.run_id not in numbers:
             raise BackendError(
-                f"{plugin} names run {run.run_id!r} as best in hpsearch_best, and the history has "
+                f"{plugin} names run {run.run_id!r} as best in hpsearch_best, and the study has "
                 "no such trial"
             )
-        run.trial = trials[run.run_id]
-    return best
+    return tuple(numbers[run.run_id] for run in best)
 
 
 def _interrupted(study: Study) -> str:

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from typing import Any, Final, Protocol
 
-from hpsearch.errors import SpaceError, listed, nearest
-from hpsearch.plugins.registry import PREFERENCE
+from hpsearch.errors import PIP_LINES, HpsearchError, SpaceError, brief, listed, nearest
 from hpsearch.space.distributions import Categorical, Float, Int, Native
 from hpsearch.space.space import Space
 
@@ -35,8 +34,11 @@ class Dialect(Protocol):
             SpaceError: Naming the parameter and the feature that cannot be carried over.
         """
 
-    def beside(self, native: Any) -> Sequence[str]:
-        """Name what the object says beside the space, and only the dialect's own backend heeds."""
+    def extra_settings(self, native: Any) -> Sequence[str]:
+        """Name what the object says in addition to the space; only its own backend uses it."""
+
+    def goals(self, native: Any) -> Sequence[str] | None:
+        """Return the directions that the object states, one for each objective, None for none."""
 
     def write(self, space: Space) -> Any:
         """Return the space in this dialect.
@@ -56,6 +58,7 @@ class SpaceSource:
         names: The parameters known before the first trial, None if none can be.
         native: The object in a plugin's dialect that the space was read from, None for other ways.
         dialect: Who read it, None for other ways.
+        goals: The directions that the native object states, None where it states none.
     """
 
     space: Space | None
@@ -63,6 +66,7 @@ class SpaceSource:
     names: tuple[str, ...] | None = None
     native: Any = None
     dialect: Dialect | None = None
+    goals: Sequence[str] | None = None
 
     @classmethod
     def portable(cls, space: Space, function: Callable[[Any], Any] | None = None) -> SpaceSource:
@@ -81,8 +85,8 @@ class SpaceSource:
         dialect = recognise(given)
         if dialect is None:
             return cls.portable(given if isinstance(given, Space) else Space(given))
-        source = cls.portable(dialect.read(given))
-        return replace(source, native=given, dialect=dialect)
+        source = cls.portable(_read(dialect, given))
+        return replace(source, native=given, dialect=dialect, goals=dialect.goals(given))
 
     def native_for(self, dialect: str | None) -> Any:
         """Return the native object if it is in that dialect, else None."""
@@ -90,10 +94,10 @@ class SpaceSource:
         return self.native if mine else None
 
     def left_out(self, dialect: str | None) -> Sequence[str]:
-        """Name what the native object says beside the space, for a backend of that dialect."""
+        """Name what the native object says for a backend of its dialect, and no other uses."""
         if self.dialect is None or self.dialect.name == dialect:
             return ()
-        return self.dialect.beside(self.native)
+        return self.dialect.extra_settings(self.native)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,17 @@ class Nested:
     def __call__(self, trial: Any) -> dict[str, Any]:
         """Return the groups of a trial, nested."""
         return self.space.nested(trial.params)
+
+
+@dataclass(frozen=True, slots=True)
+class WithoutGoals:
+    """A space that may state the goal of its metric, and the caller's direction counts.
+
+    Attributes:
+        space: The space, in any form that :func:`read_source` takes.
+    """
+
+    space: Any
 
 
 def read_source(given: Any, *, define_by_run: bool) -> SpaceSource:
@@ -119,6 +134,8 @@ def read_source(given: Any, *, define_by_run: bool) -> SpaceSource:
     Raises:
         SpaceError: Nobody recognises the object, or its meaning cannot be carried over.
     """
+    if isinstance(given, WithoutGoals):
+        return replace(read_source(given.space, define_by_run=define_by_run), goals=None)
     if given is None:
         return SpaceSource(None)
     if not callable(given):
@@ -143,8 +160,19 @@ def read(given: Any) -> Space:
     """
     dialect = recognise(given)
     if dialect is not None:
-        return dialect.read(given)
+        return _read(dialect, given)
     return given if isinstance(given, Space) else Space(given)
+
+
+def _read(dialect: Dialect, given: Any) -> Space:
+    try:
+        return dialect.read(given)
+    except HpsearchError:
+        raise
+    except Exception as error:
+        raise SpaceError(
+            f"dialect {dialect.name!r} cannot read {brief(given)}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def recognise(given: Any) -> Dialect | None:
@@ -156,14 +184,20 @@ def recognise(given: Any) -> Dialect | None:
     if isinstance(given, Space) or (isinstance(given, Mapping) and _portable(given)):
         return None
     installed, broken = _load_all()
-    for dialect in installed.values():
-        if dialect.recognises(given):
-            return dialect
-    absent = [f"pip install hpsearch-{name}" for name in PREFERENCE if name not in installed]
+    for name, dialect in installed.items():
+        try:
+            if dialect.recognises(given):
+                return dialect
+        except Exception as error:  # noqa: BLE001 - a broken plugin hurts only who needs it
+            broken[name] = error
+    absent = [line for name, line in PIP_LINES.items() if name not in installed]
     more = f" Others come with {', '.join(absent)}." if absent else ""
-    more += "".join(f" Dialect {name!r} cannot be imported: {e}." for name, e in broken.items())
+    more += "".join(
+        f" Dialect {name!r} is broken: {type(error).__name__}: {error}."
+        for name, error in broken.items()
+    )
     raise SpaceError(
-        f"{given!r} is no search space. Write a mapping of names to Float, Int and Categorical, "
+        f"{brief(given)} is not a search space. Write a mapping of names to Float, Int and Categorical, "
         f"a function that calls trial.suggest_*, or a dialect of an installed plugin: "
         f"{listed(installed)}.{more}"
     )
@@ -189,14 +223,14 @@ def dialects() -> dict[str, Dialect]:
     return _load_all()[0]
 
 
-def _load_all() -> tuple[dict[str, Dialect], dict[str, Exception]]:
+def _load_all() -> tuple[dict[str, Dialect], dict[str, BaseException]]:
     """Import the plugins that bring dialects; return these, and what went wrong with others."""
     loaded: dict[str, Dialect] = {}
-    broken: dict[str, Exception] = {}
+    broken: dict[str, BaseException] = {}
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
         try:
             loaded[entry.name] = entry.load()()
-        except Exception as error:  # noqa: BLE001 - a broken plugin hurts only who needs it
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - hurts only who needs it
             broken[entry.name] = error
     return loaded, broken
 

@@ -21,12 +21,10 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from hpsearch.errors import HpsearchError, SpaceError
-from hpsearch.space import distributions
+from hpsearch.space import distributions, suggester
 from hpsearch.space.branches import SMALL, Asked, Run, condition_of, deciding_values
 from hpsearch.space.distributions import Categorical, Choice, Distribution
 from hpsearch.space.space import Space, check_parameter
-from hpsearch.study import trial as trial_module
-from hpsearch.study.trial import Trial
 
 MOST_RUNS: Final = 1000
 """The most combinations of deciding values that are run."""
@@ -56,7 +54,7 @@ def probe(function: Callable[[Any], Any]) -> Probe:
     Raises:
         SpaceError: The function raised, or asked for a parameter that no search could use.
     """
-    trial = _AnyTrial(0)
+    trial = _AnyTrial()
     try:
         returned = function(trial)
     except SpaceError:
@@ -72,12 +70,41 @@ def probe(function: Callable[[Any], Any]) -> Probe:
     return Probe(bool(trial.params), tuple(trial.params), returned)
 
 
-class _AnyTrial(Trial):
-    """A trial of no study: it can suggest, and nothing that takes an engine or a channel."""
+class _Reading(suggester.Suggester, Mapping[str, Any]):
+    """A trial of no study, with the parameters that it was asked for so far."""
+
+    def __init__(self) -> None:
+        self._params: dict[str, Any] = {}
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        return self._params
+
+    def __getitem__(self, name: str) -> Any:
+        return self._params[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._params)
+
+    def __len__(self) -> int:
+        return len(self._params)
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
+class _AnyTrial(_Reading):
+    """A trial that answers any value in range; it has nothing that takes an engine or a study."""
+
+    number = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._distributions: dict[str, Distribution] = {}
 
     def suggest(self, name: str, distribution: Distribution) -> Any:
         check_parameter(name, distribution)
-        _check_same(name, self.distributions.setdefault(name, distribution), distribution)
+        _check_same(name, self._distributions.setdefault(name, distribution), distribution)
         return self._params.setdefault(name, distribution.sample(random.Random(0)))
 
 
@@ -178,7 +205,7 @@ def _error_of(function: Callable[[Any], Any], reader: _Reader) -> Exception | No
     return None
 
 
-class _Reader(Trial):
+class _Reader(_Reading):
     """The trial of one run: it suggests, and refuses all that is not known before a search."""
 
     _KNOWN = frozenset(
@@ -191,7 +218,7 @@ class _Reader(Trial):
     def __init__(
         self, script: Mapping[str, Choice], draw: Callable[[Any], Any], *, plain: bool
     ) -> None:
-        super().__init__(0)
+        super().__init__()
         self._script = script
         self._draw = draw
         self._plain = plain
@@ -369,6 +396,6 @@ def _failed(error: Exception) -> SpaceError:
 def _place() -> str:
     """Return file and line of the code that is being read."""
     frame = sys._getframe()
-    while frame.f_back and frame.f_code.co_filename in (__file__, trial_module.__file__):
+    while frame.f_back and frame.f_code.co_filename in (__file__, suggester.__file__):
         frame = frame.f_back
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"

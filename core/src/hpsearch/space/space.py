@@ -170,6 +170,29 @@ class Space:
                 _branch(tree, group)[member] = value
         return tree
 
+    def flat(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a point of this space without nested groups: the reverse of :meth:`nested`.
+
+        ``{"model": {"width": 64}}`` becomes ``{"model.width": 64}`` where ``"model"`` is a group.
+        What objectives get has both forms, which then have to agree.
+
+        Raises:
+            SpaceError: They do not agree.
+        """
+        found: dict[str, Any] = {}
+        waiting = list(params.items())
+        while waiting:
+            name, value = waiting.pop(0)
+            if name in self._groups and isinstance(value, Mapping):
+                waiting += [(f"{name}.{member}", item) for member, item in value.items()]
+            elif name in found and found[name] != value:
+                raise SpaceError(
+                    f"parameter {name!r} is given twice, as {found[name]!r} and as {value!r}"
+                )
+            else:
+                found[name] = value
+        return found
+
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values as plain Python ones if they are exactly one point of this space.
 

@@ -10,20 +10,21 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from hpsearch.errors import ArgumentError, JournalError, SpaceError, listed, nearest
+from hpsearch.errors import JournalError, SpaceError, listed, nearest
 from hpsearch.plugins.hookspecs import hookimpl
-from hpsearch.session.coordinator import INTERRUPTED
 from hpsearch.space.distributions import Categorical, Distribution
 from hpsearch.space.space import Space
-from hpsearch.storage import schema as journal_file
+from hpsearch.storage import schema
 from hpsearch.storage.lock import StudyLock, this_process
-from hpsearch.storage.schema import WAITING, Record, encode, path_of
-from hpsearch.study.trial import Trial, TrialError, TrialState
+from hpsearch.storage.schema import WAITING, Row, encode
+from hpsearch.study.outcome import INTERRUPTED, Outcome, TrialError, TrialState
+from hpsearch.study.record import TrialRecord
+from hpsearch.study.serial import dumps, error_to_dict
 
 if TYPE_CHECKING:
     from hpsearch.study.study import Study
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch")
 
 _ENTER = """
-    INSERT INTO study (name, directions, space, seed, backend, n_trials, owner)
-    VALUES (?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO study (name, directions, space, seed, backend, n_trials, timeout, owner)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET
-        space = coalesce(excluded.space, space), backend = excluded.backend,
-        n_trials = excluded.n_trials, owner = excluded.owner
+        space = excluded.space, backend = excluded.backend, n_trials = excluded.n_trials,
+        timeout = excluded.timeout, owner = excluded.owner, chosen = NULL
     RETURNING key"""
 _WAIT = """
     INSERT OR IGNORE INTO trial (study, number, id, state, attempts, started, params, fixed)
@@ -45,15 +46,20 @@ _START = """
     VALUES (?, ?, ?, 'running', 1, ?, ?, ?, ?)
     ON CONFLICT (study, number) DO UPDATE SET
         id = excluded.id, state = 'running', attempts = attempts + 1, started = excluded.started,
-        params = excluded.params, fixed = excluded.fixed, ended = NULL, objectives = NULL,
-        derived = NULL, distributions = NULL, attrs = NULL, error = NULL"""
+        params = excluded.params, fixed = excluded.fixed, ended = NULL, duration = NULL,
+        told = NULL, objectives = NULL, derived = NULL, distributions = NULL, attrs = NULL,
+        constraints = NULL, error = NULL"""
 _FORGET_REPORTS = "DELETE FROM report WHERE study = ? AND number = ?"
 _REPORT = "INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?)"
 _SUGGESTED = "UPDATE trial SET params = ?, distributions = ? WHERE study = ? AND number = ?"
 _NOT_DIED = "UPDATE trial SET attempts = attempts - 1 WHERE study = ? AND number = ?"
 _END = """
-    UPDATE trial SET state = ?, ended = ?, objectives = ?, derived = ?, attrs = ?, error = ?
+    UPDATE trial SET state = ?, ended = ?, duration = ?, told = ?, objectives = ?, derived = ?,
+        attrs = ?, constraints = ?, error = ?
     WHERE study = ? AND number = ?"""
+_AMEND = "UPDATE trial SET attrs = ?, constraints = ? WHERE study = ? AND number = ?"
+_DESCRIBE = "UPDATE trial SET distributions = ? WHERE study = ? AND number = ?"
+_CHOSEN = "UPDATE study SET chosen = ? WHERE key = ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,17 @@ class Durable(PathLike[str]):
         return os.fspath(self.path)
 
 
+class Restorer(Protocol):
+    """Who takes over what a journal has of an earlier run: the coordinator of the search."""
+
+    @property
+    def waiting(self) -> Mapping[int, Mapping[str, Any]]:
+        """What is enqueued or unfinished: parameters by trial number."""
+
+    def restore(self, ended: Sequence[TrialRecord], unfinished: Sequence[TrialRecord]) -> None:
+        """Take over the trials that ended, in that order, and those that run again."""
+
+
 def load(storage: str | PathLike[str], name: str | None = None) -> Study:
     """Return a study as it is now, without running it; it may be running elsewhere.
 
@@ -82,25 +99,21 @@ def load(storage: str | PathLike[str], name: str | None = None) -> Study:
         name: The study's name; may be left out where the journal has one study.
 
     Raises:
-        JournalError: There is no such journal or study, or several and no name was given.
+        JournalError: There is no such journal or study, or several and no name was given; or the
+            journal is damaged.
     """
-    path = path_of(storage)
-    with journal_file.reading(path) as connection:
-        known = journal_file.study_names(connection)
+    path = schema.path_of(storage)
+    with schema.reading(path) as connection:
+        known = schema.study_names(connection)
         if name is None and len(known) == 1:
             name = known[0]
-        row = None if name is None else journal_file.find_study(connection, name)
+        row = None if name is None else schema.find_study(connection, name)
         if row is None:
             asked = "no study was named" if name is None else f"there is no study {name!r}"
             hint = nearest(name, known) if name else ""
             raise JournalError(f"{asked}; {path} has {listed(known)}.{hint}")
-        study = journal_file.read_study(row)
-        records = journal_file.read_trials(connection, row)
-    study._trials = [record.trial for record in records if record.state != WAITING]
-    if study.space is not None and any(trial.distributions for trial in study.trials):
-        _describe(study.trials, study.space)
-        study.space = study.parameter_names = None
-    return study
+        rows = schema.read_trials(path, connection, row)
+        return schema.read_study(path, row, [item.trial for item in rows if item.state != WAITING])
 
 
 def names(storage: str | PathLike[str]) -> list[str]:
@@ -109,8 +122,8 @@ def names(storage: str | PathLike[str]) -> list[str]:
     Raises:
         JournalError: There is no such journal.
     """
-    with journal_file.reading(path_of(storage)) as connection:
-        return journal_file.study_names(connection)
+    with schema.reading(schema.path_of(storage)) as connection:
+        return schema.study_names(connection)
 
 
 class Journal:
@@ -118,21 +131,32 @@ class Journal:
 
     Args:
         storage: The file's path, or :class:`Durable`.
+        restorer: Takes over the trials of an earlier run.
         resume: Continue the study of that name if the file has it; otherwise that is an error.
         seed_given: Whether the user gave a seed, which must then be the recorded one.
 
     Raises:
-        ArgumentError: ``storage`` is no path of a file.
+        ArgumentError: ``storage`` is not the path of a file.
     """
 
-    def __init__(self, storage: str | PathLike[str], *, resume: bool, seed_given: bool) -> None:
-        self._path = path_of(storage)
+    def __init__(
+        self,
+        storage: str | PathLike[str],
+        restorer: Restorer,
+        *,
+        resume: bool,
+        seed_given: bool,
+    ) -> None:
+        self._path = schema.path_of(storage)
+        self._restorer = restorer
         self._durable = isinstance(storage, Durable)
         self._resume = resume
         self._seed_given = seed_given
         self._lock: StudyLock | None = None
         self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
         self._key = 0
+        self._told = 0
         # How many parameters the file has of each running trial.
         self._running: dict[int, int] = {}
         self._unfinished: frozenset[int] = frozenset()
@@ -141,58 +165,67 @@ class Journal:
 
     @hookimpl
     def hpsearch_open(self, study: Study) -> None:
-        if not isinstance(study.name, str) or not study.name:
-            raise ArgumentError(f"name is {study.name!r}, expected the study's name as text")
-        journal_file.check_file(self._path)
+        schema.check_file(self._path)
         self._lock = StudyLock(self._path, study.name)
         self._lock.acquire()
-        with journal_file.explained(self._path):
-            self._connection = journal_file.open_to_write(self._path)
+        with schema.explained(self._path):
+            self._connection = schema.open_to_write(self._path)
+            self._file = self._identity()
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
                 self._enter(study, self._connection)
             # Only now: a study that is refused leaves the file as it was, to the last byte.
-            journal_file.write_ahead(self._connection, durable=self._durable)
+            schema.write_ahead(self._connection, durable=self._durable)
 
     @hookimpl
-    def hpsearch_start(self, trial: Trial) -> None:
-        self._running[trial.number] = len(trial._params)
+    def hpsearch_start(self, trial: TrialRecord) -> None:
+        self._running[trial.number] = len(trial.params)
         key = (self._key, trial.number)
         if trial.number in self._unfinished:
             self._execute(_FORGET_REPORTS, key)
-        params = (encode(trial._params), encode(dict(trial.fixed)))
-        self._execute(_START, (*key, trial.id, trial.retry_of, trial.started, *params))
+        params = (encode(dict(trial.params)), encode(dict(trial.fixed)))
+        self._write(_START, (*key, trial.id, trial.retry_of, trial.started, *params))
 
     @hookimpl
-    def hpsearch_report(self, trial: Trial, step: int, values: tuple[float, ...]) -> None:
+    def hpsearch_report(self, trial: TrialRecord, step: int, values: tuple[float, ...]) -> None:
         self._write_suggested(trial)
-        self._execute(_REPORT, (self._key, trial.number, step, encode(values)))
+        self._write(_REPORT, (self._key, trial.number, step, encode(values)))
 
     @hookimpl
-    def hpsearch_tell(self, trial: Trial) -> None:
+    def hpsearch_tell(self, trial: TrialRecord) -> None:
         self._write_suggested(trial)
         if trial.error is not None and trial.error.type == INTERRUPTED:
-            self._execute(_NOT_DIED, (self._key, trial.number))
+            self._write(_NOT_DIED, (self._key, trial.number))
         self._write_end(trial)
         self._running.pop(trial.number, None)
+        self._check_there()
 
     @hookimpl
-    def hpsearch_close(self) -> None:
+    def hpsearch_amend(self, trial: TrialRecord) -> None:
+        facts = (encode(trial.attrs), encode(trial.constraints))
+        self._write(_AMEND, (*facts, self._key, trial.number))
+
+    @hookimpl
+    def hpsearch_close(self, study: Study) -> None:
         try:
-            # This process lives: the trials that it leaves behind did not take it down.
-            for number in self._running:
-                self._execute(_NOT_DIED, (self._key, number))
+            if self._connection is not None and self._key:
+                self._check_there()
+                # This process lives: the trials that it leaves behind did not take it down.
+                for number in self._running:
+                    self._write(_NOT_DIED, (self._key, number))
+                if study.chosen is not None:
+                    self._write(_CHOSEN, (dumps(list(study.chosen)), self._key))
         finally:
             if self._connection is not None:
-                journal_file.close(self._connection)
+                schema.close(self._connection)
             if self._lock is not None:
-                self._lock.release()
+                self._lock.release(discard=not self._key)
 
     # Opening a study.
 
     def _enter(self, study: Study, connection: sqlite3.Connection) -> None:
         """Create the study or take it over, and say that it is run by this process."""
-        row = journal_file.find_study(connection, study.name)
+        row = schema.find_study(connection, study.name)
         if row is not None:
             if not self._resume:
                 raise JournalError(
@@ -201,79 +234,136 @@ class Journal:
                 )
             self._take_over(study, connection, row)
         space = None if study.space is None else study.space.to_json()
-        what = (study.name, encode(study.directions), space, study.seed)
-        how = (study.backend, study.n_trials, encode(this_process()))
-        (self._key,) = connection.execute(_ENTER, (*what, *how)).fetchone()
-        for number, params in study.history.waiting.items():
+        what = (study.name, dumps(study.directions), space, study.seed)
+        how = (study.backend, study.n_trials, study.timeout, dumps(this_process()))
+        (key,) = connection.execute(_ENTER, (*what, *how)).fetchone()
+        for number, params in self._restorer.waiting.items():
             text = encode(dict(params))
-            connection.execute(_WAIT, (self._key, number, str(number), text, text))
+            connection.execute(_WAIT, (key, number, str(number), text, text))
+        self._key = key
 
     def _take_over(self, study: Study, connection: sqlite3.Connection, row: sqlite3.Row) -> None:
-        recorded = journal_file.read_study(row)
+        recorded = schema.read_study(self._path, row)
         for difference in _differences(recorded, study, self._seed_given):
             raise JournalError(
-                f"study {study.name!r} in {self._path} cannot go on: {difference}. Give what it "
-                "was started with, or another name="
+                f"study {study.name!r} in {self._path} cannot continue: {difference}. Give what "
+                "it was started with, or another name="
             )
         study.seed = recorded.seed
-        self._key = row["key"]
-        records = journal_file.read_trials(connection, row)
+        key = row["key"]
+        rows = schema.read_trials(self._path, connection, row)
+        self._told = max((item.told or 0 for item in rows), default=0)
         if study.space is None and recorded.space is not None:
-            _describe([record.trial for record in records], recorded.space)
+            for item in rows:
+                self._describe(connection, key, item.trial, recorded.space)
         elif study.space is not None and recorded.space is None:
-            self._check_points(study.space, records)
-        for record in records:
-            if record.lost:
-                self._give_up(record)
-        unfinished = [record.trial for record in records if record.unfinished]
+            self._check_points(study.space, rows)
+        for item in rows:
+            if item.lost:
+                self._give_up(connection, key, item)
+        unfinished = [item.trial for item in rows if item.unfinished]
         self._unfinished = frozenset(trial.number for trial in unfinished)
-        study.history.restore([r.trial for r in records if not r.unfinished], unfinished)
+        ended = sorted((item for item in rows if not item.unfinished), key=lambda item: item.end)
+        self._restorer.restore([item.trial for item in ended], unfinished)
 
-    def _give_up(self, record: Record) -> None:
-        trial = record.trial
-        trial.state = TrialState.FAILED
-        trial.error = TrialError(
-            "ProcessDied", f"the process died while this trial ran, {record.attempts} times"
-        )
+    def _give_up(self, connection: sqlite3.Connection, key: int, row: Row) -> None:
+        trial = row.trial
+        text = f"the process died while this trial ran, {row.attempts} times"
+        error = TrialError("ProcessDied", text)
+        trial.end(Outcome(TrialState.FAILED, error=error), trial.started, 0.0)
         logger.warning("trial %d failed: %s", trial.number, trial.error)
-        self._write_end(trial)
+        self._told += 1
+        connection.execute(_END, (*_end_of(trial, self._told), key, trial.number))
 
-    def _check_points(self, space: Space, records: Iterable[Record]) -> None:
-        """Check the trials of a define-by-run study that goes on with a portable space."""
-        for record in records:
+    def _describe(
+        self, connection: sqlite3.Connection, key: int, trial: TrialRecord, space: Space
+    ) -> None:
+        """Say of a trial drawn from a portable space what its parameters were drawn from.
+
+        The study goes on without a space, and has only the trials' own words from here on.
+        """
+        if trial.distributions:
+            return
+        for name in trial.params:
+            if name in space.parameters:
+                trial.suggest(name, trial.params[name], space.parameters[name])
+        drawn = {name: item.to_dict() for name, item in trial.distributions.items()}
+        connection.execute(_DESCRIBE, (encode(drawn), key, trial.number))
+
+    def _check_points(self, space: Space, rows: Iterable[Row]) -> None:
+        """Check the trials of a define-by-run study that continues with a portable space."""
+        for row in rows:
+            trial = row.trial
             try:
-                space.validate(record.trial.params)
+                space.validate(trial.params)
             except SpaceError as error:
-                if record.unfinished and record.state != WAITING:
-                    # It was cut short before it had asked for everything, and starts afresh.
-                    record.trial._params.clear()
-                elif record.state != TrialState.FAILED:
+                if row.unfinished and row.state != WAITING:
+                    # It was cut short before it had asked for everything, and starts again.
+                    trial.replace({})
+                elif row.state != TrialState.FAILED:
                     raise JournalError(
-                        f"trial {record.trial.number} of the study in {self._path} is not in the "
+                        f"trial {trial.number} of the study in {self._path} is not in the "
                         f"space given: {error}. Give another space, or another name="
                     ) from None
 
     # Writing.
 
-    def _execute(self, statement: str, values: tuple[Any, ...]) -> None:
+    def _execute(self, statement: str, values: tuple[Any, ...]) -> int:
+        """Run a statement, and return how many rows it changed."""
         assert self._connection is not None
-        self._connection.execute(statement, values)
+        return self._connection.execute(statement, values).rowcount
 
-    def _write_suggested(self, trial: Trial) -> None:
+    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
+        """Run a statement that changes one row.
+
+        Raises:
+            JournalError: The row is gone.
+        """
+        if self._execute(statement, values) != 1:
+            raise JournalError(self._gone())
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - called for every trial
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_there(self) -> None:
+        """Raise :class:`JournalError` if the file was deleted or replaced: SQLite cannot tell."""
+        if self._identity() != self._file:
+            raise JournalError(self._gone())
+
+    def _gone(self) -> str:
+        return (
+            f"the journal {self._path} was deleted or replaced while the search ran; what was "
+            "written since then is lost. Keep the file where it is"
+        )
+
+    def _write_suggested(self, trial: TrialRecord) -> None:
         """Write what a trial was given since the file last heard of it.
 
         In a define-by-run search that is more; a trial that was changed has as many as before.
         """
-        if len(trial._params) != self._running.get(trial.number) or "changed_params" in trial.attrs:
-            self._running[trial.number] = len(trial._params)
+        if len(trial.params) != self._running.get(trial.number) or "changed_params" in trial.attrs:
+            self._running[trial.number] = len(trial.params)
             drawn = {name: item.to_dict() for name, item in trial.distributions.items()}
-            values = (encode(trial._params), encode(drawn), self._key, trial.number)
-            self._execute(_SUGGESTED, values)
+            values = (encode(dict(trial.params)), encode(drawn), self._key, trial.number)
+            self._write(_SUGGESTED, values)
 
-    def _write_end(self, trial: Trial) -> None:
-        error = None if trial.error is None else encode(trial.error.to_dict())
-        facts = (encode(trial.objectives), encode(trial._derived), encode(trial.attrs), error)
-        self._execute(_END, (str(trial.state), trial.ended, *facts, self._key, trial.number))
+    def _write_end(self, trial: TrialRecord) -> None:
+        self._told += 1
+        self._write(_END, (*_end_of(trial, self._told), self._key, trial.number))
+
+
+def _end_of(trial: TrialRecord, told: int) -> tuple[Any, ...]:
+    """Return the columns that say how a trial ended."""
+    return (
+        *(str(trial.state), trial.ended, trial.duration, told),
+        *(encode(trial.objectives), encode(dict(trial.derived)), encode(trial.attrs)),
+        encode(trial.constraints),
+        None if trial.error is None else encode(error_to_dict(trial.error)),
+    )
 
 
 def _differences(recorded: Study, given: Study, seed_given: bool) -> Iterator[str]:
@@ -299,11 +389,3 @@ def _differences(recorded: Study, given: Study, seed_given: bool) -> Iterator[st
 def _same(one: Distribution, other: Distribution) -> bool:
     # To Python 1, 1.0 and True are equal, and as choices they are three.
     return one == other and (not isinstance(one, Categorical) or str(one) == str(other))
-
-
-def _describe(trials: Iterable[Trial], space: Space) -> None:
-    """Say of trials drawn from a portable space what each of their parameters was drawn from."""
-    for trial in trials:
-        if not trial.distributions:
-            known = space.parameters
-            trial.distributions = {name: known[name] for name in trial.params if name in known}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpsearch.errors import JournalError, StudyLockedError
-from hpsearch.storage import schema as journal_file
+from hpsearch.storage import schema
 
 PATIENCE = 10.0
 """Seconds to wait for the children of a dead process to let go of its study."""
@@ -65,17 +65,24 @@ class StudyLock:
             else:
                 return
 
-    def release(self) -> None:
-        """Let go of the study, if it is held."""
+    def release(self, *, discard: bool = False) -> None:
+        """Let go of the study, if it is held.
+
+        Args:
+            discard: Delete the lock's file as well: the study was never opened. Whoever waits for
+                the lock notices, and makes a new file.
+        """
+        if discard and self._lock.is_locked:
+            Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
 
     def _owner(self) -> dict[str, Any] | None:
         try:
-            with journal_file.reading(self._path) as connection:
-                row = journal_file.find_study(connection, self._name)
-        except JournalError:  # whoever holds the lock is still creating the file
+            with schema.reading(self._path) as connection:
+                row = schema.find_study(connection, self._name)
+        except (JournalError, ValueError):  # whoever holds the lock is still creating the file
             return None
-        owner: dict[str, Any] | None = None if row is None else journal_file.decode(row["owner"])
+        owner: dict[str, Any] | None = None if row is None else schema.read_owner(dict(row))
         return owner
 
 

@@ -1,66 +1,79 @@
-"""The file of a journal: its tables, and how trials become rows and rows become trials.
+"""The file of a journal: its tables, and how records become rows and rows become records.
 
-SQLite with JSON in its columns, so that any language can read it.
+SQLite with JSON in its columns, so that any language can read it. Each row is checked when it is
+read: a journal that was edited or damaged is refused as a whole, with the row named.
 :mod:`hpsearch.storage.journal` decides what is written when.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import os
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hpsearch.errors import ArgumentError, JournalError
-from hpsearch.session.coordinator import INTERRUPTED
-from hpsearch.space import distributions
+from hpsearch.errors import ArgumentError, HpsearchError, JournalError, brief
 from hpsearch.space.space import Space
+from hpsearch.study.outcome import INTERRUPTED, TrialState
+from hpsearch.study.record import TrialRecord
+from hpsearch.study.serial import dumps, loads, record_from_dict
 from hpsearch.study.study import Study
-from hpsearch.study.trial import Trial, TrialError, TrialState
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = int.from_bytes(b"hpsr", "big")  # in the file's header: the file is ours
 WAITING = "waiting"  # an enqueued trial that has not started; the other states are TrialState's
 MAX_ATTEMPTS = 3
 """How often a trial may take its process down before it counts as failed."""
 
 _BUSY_TIMEOUT = 60.0  # seconds to wait while another study writes to the same file
+_CHECKED_WHOLE = 2**24  # bytes up to which a file is checked as a whole: some 10 ms
 _SCHEMA = (
     """CREATE TABLE study (
         key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, directions TEXT NOT NULL, space TEXT,
-        seed INTEGER NOT NULL, backend TEXT NOT NULL, n_trials INTEGER, owner TEXT NOT NULL)""",
+        seed INTEGER NOT NULL, backend TEXT NOT NULL, n_trials INTEGER, owner TEXT NOT NULL,
+        timeout REAL, chosen TEXT)""",
     """CREATE TABLE trial (
         study INTEGER NOT NULL, number INTEGER NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL,
         attempts INTEGER NOT NULL, retry_of INTEGER, started REAL NOT NULL, ended REAL,
         objectives TEXT, params TEXT, fixed TEXT, derived TEXT, distributions TEXT, attrs TEXT,
-        error TEXT, PRIMARY KEY (study, number)) WITHOUT ROWID""",
+        error TEXT, duration REAL, constraints TEXT, told INTEGER,
+        PRIMARY KEY (study, number)) WITHOUT ROWID""",
     """CREATE TABLE report (
         study INTEGER NOT NULL, number INTEGER NOT NULL, step INTEGER NOT NULL,
         value TEXT NOT NULL, PRIMARY KEY (study, number, step)) WITHOUT ROWID""",
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+_FROM_VERSION_1 = (  # of hpsearch 0.1.0
+    "ALTER TABLE study ADD COLUMN timeout REAL",
+    "ALTER TABLE study ADD COLUMN chosen TEXT",
+    "ALTER TABLE trial ADD COLUMN duration REAL",
+    "ALTER TABLE trial ADD COLUMN constraints TEXT",
+    "ALTER TABLE trial ADD COLUMN told INTEGER",
+    f"PRAGMA user_version = {SCHEMA_VERSION}",
+)
 
 
-class Record(NamedTuple):
+class Row(NamedTuple):
     """A trial as the file has it.
 
     Attributes:
-        trial: The trial; while it waits it is in the state ``running``.
+        trial: The record; while it waits it is in the state ``running``.
         state: The row's state: one of ``TrialState``'s, or ``WAITING``.
         attempts: How often the trial started without coming to an end.
+        told: Its place in the order in which the study's trials ended, None where it has not
+            ended, or did under hpsearch 0.1.0.
     """
 
-    trial: Trial
+    trial: TrialRecord
     state: str
     attempts: int
+    told: int | None
 
     @property
     def lost(self) -> bool:
@@ -73,6 +86,13 @@ class Record(NamedTuple):
         if self.state == TrialState.FAILED:
             return self.trial.error is not None and self.trial.error.type == INTERRUPTED
         return self.state in (TrialState.RUNNING, WAITING) and not self.lost
+
+    @property
+    def end(self) -> tuple[bool, float, int]:
+        """Sorts rows by the order in which their trials ended."""
+        if self.told is not None:
+            return True, self.told, self.trial.number
+        return False, self.trial.ended or self.trial.started, self.trial.number
 
 
 def path_of(storage: str | PathLike[str]) -> Path:
@@ -98,11 +118,12 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     """
     connection = _connect(path, "mode=rwc")
     try:
+        _check_pages(path, connection)
         with connection:
             connection.execute("BEGIN IMMEDIATE")
-            if not _version(connection):
-                for statement in _SCHEMA:
-                    connection.execute(statement)
+            version = _version(connection)
+            for statement in {0: _SCHEMA, 1: _FROM_VERSION_1}.get(version, ()):
+                connection.execute(statement)
             _check_version(path, connection)
     except BaseException:
         connection.close()
@@ -148,10 +169,11 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """
     check_file(path)
     if not path.exists():
-        raise JournalError(f"there is no journal {path}")
+        raise JournalError(f"the journal {path} does not exist")
     # SQLite's own note of a change that a kill cut short: only a writer may take that back.
     mode = "mode=rw" if Path(f"{path}-journal").exists() else "mode=ro"
     with explained(path), contextlib.closing(_connect(path, mode)) as connection, connection:
+        _check_pages(path, connection)
         connection.execute("BEGIN")
         _check_version(path, connection)
         yield connection
@@ -162,7 +184,7 @@ def explained(path: Path) -> Iterator[None]:
     """Turn what SQLite says about a file that it cannot use into a :class:`JournalError`."""
     try:
         yield
-    except (sqlite3.Error, json.JSONDecodeError) as error:
+    except sqlite3.Error as error:
         raise JournalError(
             f"the journal {path} cannot be used: {error}. Check that it is whole and that this "
             "process may write it, or name another file"
@@ -187,7 +209,7 @@ def check_file(path: Path) -> None:
                 return  # damaged, or just being written: whoever opens it properly will know
             mark = None
     if mark != APPLICATION_ID:
-        raise JournalError(f"{path} is no journal of hpsearch; name another file")
+        raise JournalError(f"{path} is not a journal of hpsearch; name another file")
 
 
 def study_names(connection: sqlite3.Connection) -> list[str]:
@@ -203,56 +225,158 @@ def find_study(connection: sqlite3.Connection, name: str) -> sqlite3.Row | None:
     return row
 
 
-def read_study(row: sqlite3.Row) -> Study:
-    """Return the study of a row, without its trials."""
-    space = None if row["space"] is None else Space.from_json(row["space"])
-    return Study(
-        row["name"],
-        decode(row["directions"]),
-        n_trials=row["n_trials"],
-        seed=row["seed"],
+def read_study(path: Path, row: sqlite3.Row, trials: list[TrialRecord] | None = None) -> Study:
+    """Return the study of a row, with the trials given.
+
+    Raises:
+        JournalError: The row is not one that hpsearch writes.
+    """
+    with _row_named(path, f"study {brief(row['name'])}"):
+        facts = dict(row)
+        directions = _read(facts, "directions", loads)
+        known = ("minimize", "maximize")
+        if not isinstance(directions, list) or not directions or set(directions) - set(known):
+            raise ValueError(f"directions is {brief(directions)}, expected a list of {known}")
+        _check(facts, "name", str)
+        _check(facts, "backend", str)
+        for name, least in (("seed", 0), ("n_trials", 1)):
+            number = facts[name]
+            if number is None and name == "n_trials":
+                continue
+            if not isinstance(number, int) or number < least or (name == "seed" and number >> 32):
+                raise ValueError(f"{name} is {brief(number)}, expected a whole number")
+        _check(facts, "timeout", float, int, type(None))
+        space = _read(facts, "space", Space.from_json)
+        chosen = _read(facts, "chosen", loads)
+        if chosen is not None and not (
+            isinstance(chosen, list) and all(type(number) is int for number in chosen)
+        ):
+            raise ValueError(f"chosen is {brief(chosen)}, expected a list of numbers")
+        read_owner(facts)
+    study = Study(
+        facts["name"],
+        directions,
+        n_trials=facts["n_trials"],
+        timeout=facts.get("timeout"),
+        seed=facts["seed"],
         space=space,
         parameter_names=None if space is None else tuple(space.parameters),
-        backend=row["backend"],
+        backend=facts["backend"],
+        trials=trials,
     )
+    study.chosen = None if chosen is None else tuple(chosen)
+    return study
 
 
-def read_trials(connection: sqlite3.Connection, row: sqlite3.Row) -> list[Record]:
-    """Return the trials of a study's row, by number."""
-    rows = connection.execute("SELECT * FROM trial WHERE study = ? ORDER BY number", (row["key"],))
-    records = {trial["number"]: _record(trial, row["seed"]) for trial in rows}
-    reports = connection.execute(
-        "SELECT number, step, value FROM report WHERE study = ? ORDER BY number, step",
-        (row["key"],),
-    )
-    for number, step, value in reports:
-        records[number].trial.intermediate[step] = tuple(decode(value))
-    return list(records.values())
+def read_owner(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a study's row says of the process that runs it.
+
+    Raises:
+        ValueError: It says something else.
+    """
+    owner = _read(facts, "owner", loads)
+    if (
+        not isinstance(owner, dict)
+        or type(owner.get("pid")) is not int
+        or not isinstance(owner.get("host"), str)
+    ):
+        raise ValueError(f"owner is {brief(owner)}, expected a process and its host")
+    return owner
 
 
-def _record(row: sqlite3.Row, study_seed: int) -> Record:
-    trial = Trial(
-        row["number"],
-        params=decode(row["params"]),
-        study_seed=study_seed,
-        id=row["id"],
-        fixed=decode(row["fixed"]),
-        retry_of=row["retry_of"],
-        started=row["started"],
-    )
-    trial.ended = row["ended"]
-    trial.attrs = decode(row["attrs"]) or {}
-    trial._derive(decode(row["derived"]) or {})
-    if row["state"] != WAITING:
-        trial.state = TrialState(row["state"])
-    if row["objectives"] is not None:
-        trial.objectives = tuple(decode(row["objectives"]))
-    if row["error"] is not None:
-        trial.error = TrialError.from_dict(decode(row["error"]))
-    if row["distributions"] is not None:
-        known = decode(row["distributions"]).items()
-        trial.distributions = {name: distributions.from_dict(data) for name, data in known}
-    return Record(trial, row["state"], row["attempts"])
+def read_trials(path: Path, connection: sqlite3.Connection, row: sqlite3.Row) -> list[Row]:
+    """Return the trials of a study's row, by number.
+
+    Raises:
+        JournalError: A row is not one that hpsearch writes, or does not fit the others.
+    """
+    study, key = read_study(path, row), (row["key"],)
+    reports: dict[int, list[dict[str, Any]]] = {}
+    for number, step, value in connection.execute(
+        "SELECT number, step, value FROM report WHERE study = ? ORDER BY number, step", key
+    ):
+        with _row_named(path, f"study {study.name!r}, the report of trial {number!r}"):
+            values = _read({"value": value}, "value", loads)
+            reports.setdefault(number, []).append({"step": step, "values": values})
+    rows: dict[int, Row] = {}
+    ids: set[str] = set()
+    for data in connection.execute("SELECT * FROM trial WHERE study = ? ORDER BY number", key):
+        with _row_named(path, f"study {study.name!r}, trial {data['number']!r}"):
+            found = _read_row(dict(data), reports.pop(data["number"], []), study)
+            trial = found.trial
+            if trial.id in ids:
+                raise ValueError(f"id {trial.id!r} is another trial's too")
+            if trial.retry_of is not None and trial.retry_of not in rows:
+                raise ValueError(f"retry_of is {trial.retry_of}, and there is no such trial")
+        ids.add(trial.id)
+        rows[trial.number] = found
+    for number in reports:
+        with _row_named(path, f"study {study.name!r}, the report of trial {number!r}"):
+            raise ValueError("there is no such trial")
+    return list(rows.values())
+
+
+_JSON = (
+    "objectives",
+    "params",
+    "fixed",
+    "derived",
+    "distributions",
+    "attrs",
+    "constraints",
+    "error",
+)
+
+
+def _read_row(facts: dict[str, Any], reports: list[dict[str, Any]], study: Study) -> Row:
+    state, attempts, told = facts["state"], facts["attempts"], facts.pop("told", None)
+    if type(attempts) is not int or attempts < 0:
+        raise ValueError(f"attempts is {brief(attempts)}, expected a whole number")
+    if told is not None and type(told) is not int:
+        raise ValueError(f"told is {brief(told)}, expected a whole number")
+    data = {name: value for name, value in facts.items() if name not in _JSON}
+    for name in _JSON:
+        if facts.get(name) is not None:
+            data[name] = _read(facts, name, loads)
+    if state == WAITING:
+        data["state"] = str(TrialState.RUNNING)
+    data["intermediate"] = reports
+    data["study_seed"] = study.seed
+    trial = record_from_dict(data, directions=len(study.directions), space=study.space)
+    if trial.duration is None and trial.ended is not None:  # of hpsearch 0.1.0
+        trial.duration = max(trial.ended - trial.started, 0.0)
+    return Row(trial, state, attempts, told)
+
+
+def _read(facts: Mapping[str, Any], column: str, read: Callable[[str], Any]) -> Any:
+    text = facts.get(column)
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise ValueError(f"{column} is {brief(text)}, expected a text")
+    try:
+        return read(text)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{column} is {brief(text)}: {error}") from None
+
+
+def _check(facts: Mapping[str, Any], column: str, *kinds: type) -> None:
+    value = facts.get(column)
+    if not isinstance(value, kinds) or value == "":
+        raise ValueError(f"{column} is {brief(value)}, expected {kinds[0].__name__}")
+
+
+@contextlib.contextmanager
+def _row_named(path: Path, row: str) -> Iterator[None]:
+    """Turn what is wrong with a row into an error that names the file and the row."""
+    try:
+        yield
+    except KeyError as error:
+        raise JournalError(
+            f"the journal {path} cannot be used: {row}: there is no column {error}"
+        ) from None
+    except (ValueError, HpsearchError) as error:
+        raise JournalError(f"the journal {path} cannot be used: {row}: {error}") from None
 
 
 def _connect(path: Path, parameters: str) -> sqlite3.Connection:
@@ -265,6 +389,15 @@ def _connect(path: Path, parameters: str) -> sqlite3.Connection:
     )
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def _check_pages(path: Path, connection: sqlite3.Connection) -> None:
+    """Have SQLite check a file that is small: that it is whole, and that its indices fit."""
+    if path.stat().st_size > _CHECKED_WHOLE:
+        return
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise JournalError(f"the journal {path} is damaged: {found}")
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -283,39 +416,6 @@ def _check_version(path: Path, connection: sqlite3.Connection) -> None:
         raise JournalError(f"the journal {path} is empty")
 
 
-# JSON has no NaN and no infinity: they are written as {"$float": "nan"}.
-
-_FLOAT = "$float"
-_encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
-
-
 def encode(value: Any) -> str | None:
-    """Return a value as JSON text, None if it is empty."""
-    if not value:
-        return None
-    try:
-        return _encode(value)
-    except ValueError:
-        return _encode(_without_specials(value))
-
-
-def decode(text: str | None) -> Any:
-    """Return the value of JSON text, None for None."""
-    if text is None:
-        return None
-    return json.loads(text, object_hook=_special if _FLOAT in text else None)
-
-
-def _without_specials(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return {_FLOAT: repr(float(value))}
-    if isinstance(value, dict):
-        return {name: _without_specials(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_specials(item) for item in value]
-    return value
-
-
-def _special(data: dict[str, Any]) -> Any:
-    text = data.get(_FLOAT)
-    return float(text) if len(data) == 1 and text in ("nan", "inf", "-inf") else data
+    """Return plain data as JSON text, None if it is empty."""
+    return dumps(value) if value else None

@@ -5,17 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hpsearch.study.trial import Trial, TrialState
+from hpsearch.study.outcome import TrialState
+from hpsearch.study.record import TrialRecord
 
 
-def best_trial(trials: Sequence[Trial], direction: str) -> Trial | None:
+def best_trials(trials: Sequence[TrialRecord], directions: Sequence[str]) -> list[TrialRecord]:
+    """Return the best of the complete, feasible trials alone, or their Pareto front."""
+    feasible = [trial for trial in trials if trial.feasible]
+    if len(directions) > 1:
+        return pareto_front(feasible, directions)
+    best = best_trial(feasible, directions[0])
+    return [] if best is None else [best]
+
+
+def best_trial(trials: Sequence[TrialRecord], direction: str) -> TrialRecord | None:
     """Return the complete trial with the best objective, the earliest of equals, or None."""
     sign = 1.0 if direction == "minimize" else -1.0
     complete = [t for t in trials if t.state is TrialState.COMPLETE and t.objectives]
     return min(complete, key=lambda t: sign * t.objectives[0] if t.objectives else 0, default=None)
 
 
-def pareto_front(trials: Sequence[Trial], directions: Sequence[str]) -> list[Trial]:
+def pareto_front(trials: Sequence[TrialRecord], directions: Sequence[str]) -> list[TrialRecord]:
     """Return the complete trials that no other dominates, by number.
 
     One trial dominates another if it is at least as good in every direction and better in one.
@@ -30,7 +40,7 @@ def pareto_front(trials: Sequence[Trial], directions: Sequence[str]) -> list[Tri
     points = [point for point in points if not any(math.isnan(value) for value in point[0])]
     # In lexicographic order a point can only be dominated by one before it, so one pass suffices.
     points.sort(key=lambda point: point[0])
-    front: list[tuple[tuple[float, ...], Trial]] = []
+    front: list[tuple[tuple[float, ...], TrialRecord]] = []
     for values, trial in points:
         if not any(_dominates(other, values) for other, _ in front):
             front.append((values, trial))

@@ -8,16 +8,17 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpsearch.errors import HpsearchError
-from hpsearch.plugins.backend import Capabilities
-from hpsearch.study.best import best_trial, pareto_front
-from hpsearch.study.trial import Trial, TrialState
+from hpsearch.study.best import best_trials
+from hpsearch.study.capabilities import Capabilities
+from hpsearch.study.outcome import TrialState
 
 if TYPE_CHECKING:
     import pandas
 
-    from hpsearch.session.coordinator import History
     from hpsearch.space.distributions import Distribution
     from hpsearch.space.space import Space
+    from hpsearch.study.control import Control
+    from hpsearch.study.record import TrialRecord
 
 
 class _BestRun(NamedTuple):
@@ -35,15 +36,15 @@ class BestRun(_BestRun):
         objective: Its objective, or the list of them with several directions.
         hyperparameters: What the objective got, by name.
         run_summary: The engine's own result where it has one, else None.
-        trial: The :class:`~hpsearch.study.trial.Trial`.
+        trial: The :class:`~hpsearch.study.record.TrialRecord`.
         study: The :class:`Study` that it is the best of, with every other trial.
     """
 
-    trial: Trial
+    trial: TrialRecord
     study: Study
 
     @classmethod
-    def of(cls, trial: Trial, run_summary: Any = None) -> BestRun:
+    def of(cls, trial: TrialRecord, run_summary: Any = None) -> BestRun:
         """Describe a complete trial."""
         objectives = trial.objectives or ()
         objective = objectives[0] if len(objectives) == 1 else list(objectives)
@@ -54,8 +55,7 @@ class BestRun(_BestRun):
     @property
     def checkpoint(self) -> str | None:
         """The folder of what the run saved, if it saved anything that is still kept."""
-        path: str | None = self.trial.attrs.get("checkpoint")
-        return path
+        return self.trial.checkpoint
 
 
 class Study:
@@ -77,7 +77,10 @@ class Study:
         n_workers: How many trials may run at a time, None where the user did not say.
         pruner: The core's pruner, None where there is none or the backend prunes itself.
         native: The engine's own study or result, where the backend has one.
-        history: The one way into the trials while the search runs; for backends and executors.
+        control: What plugins and executors may call while the search runs, None otherwise. They
+            reach it as ``history``.
+        chosen: The numbers of the best trials, where a backend with a view of its own named them
+            (``hpsearch_best``); None where the records decide.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Study:
         native_space: Any = None,
         n_workers: int | None = None,
         pruner: Any = None,
+        trials: list[TrialRecord] | None = None,
     ) -> None:
         self.name = name
         self.directions = tuple(directions)
@@ -111,28 +115,32 @@ class Study:
         self.n_workers = n_workers
         self.pruner = pruner
         self.native: Any = None
-        self._history: History | None = None
-        self._trials: list[Trial] = []
-        self._best: list[BestRun] | None = None
+        self.control: Control | None = None
+        self.chosen: tuple[int, ...] | None = None
+        self._trials: list[TrialRecord] = [] if trials is None else trials
 
     @property
-    def trials(self) -> Sequence[Trial]:
+    def trials(self) -> Sequence[TrialRecord]:
         """Every trial, by number: ended ones and, while the search runs, running ones."""
         return self._trials
 
     @property
-    def history(self) -> History:
-        """The one way into the trials, while the search runs."""
-        if self._history is None:
+    def history(self) -> Control:
+        """What plugins and executors may call on the search, while it runs.
+
+        Raises:
+            HpsearchError: The search does not run.
+        """
+        if self.control is None:
             raise HpsearchError(f"study {self.name!r} is not running")
-        return self._history
+        return self.control
 
     @property
     def best(self) -> BestRun:
-        """The best run of a study with one direction.
+        """The best run of a study with one direction: of the feasible trials, the best complete.
 
         Raises:
-            HpsearchError: No trial is complete, or there are several directions.
+            HpsearchError: No trial is complete and feasible, or there are several directions.
         """
         if len(self.directions) > 1:
             raise HpsearchError(
@@ -146,27 +154,29 @@ class Study:
         """The best run alone, or the Pareto front with several directions.
 
         Raises:
-            HpsearchError: No trial is complete.
+            HpsearchError: No trial is complete and feasible.
         """
-        runs = self._best if self._best is not None else self._best_of_history()
-        if not runs:
-            counts = self.counts()
-            missing = "best run" if counts["complete"] else "complete trial"
-            raise HpsearchError(
-                f"study {self.name!r} has no {missing} among {len(self._trials)} trials "
-                f"({counts['pruned']} pruned, {counts['failed']} failed); study.trials has each "
-                "one's error"
-            )
+        best = self.best_trials()
+        if not best:
+            raise HpsearchError(self._why_none_is_best())
+        runs = [BestRun.of(trial, self.native) for trial in best]
         for run in runs:
             run.study = self
-        return list(runs)
+        return runs
+
+    def best_trials(self) -> list[TrialRecord]:
+        """Return the trial of the best run, those of the Pareto front, or none if there is none."""
+        if self.chosen is not None:
+            chosen = frozenset(self.chosen)
+            return [trial for trial in self._trials if trial.number in chosen]
+        return best_trials(self._trials, self.directions)
 
     def counts(self) -> dict[str, int]:
         """Return how many trials are in each state."""
         counted = Counter(trial.state for trial in self._trials)
         return {str(state): counted[state] for state in TrialState}
 
-    def distributions_of(self, trial: Trial) -> Mapping[str, Distribution]:
+    def distributions_of(self, trial: TrialRecord) -> Mapping[str, Distribution]:
         """Return what each of a trial's parameters was drawn from."""
         if self.space is None or trial.distributions:
             return trial.distributions
@@ -204,9 +214,16 @@ class Study:
         counts = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)
         return f"<Study {self.name!r} {'/'.join(self.directions)}: {counts or 'no trials'}>"
 
-    def _best_of_history(self) -> list[BestRun]:
-        if len(self.directions) == 1:
-            best = best_trial(self._trials, self.directions[0])
-            return [] if best is None else [BestRun.of(best, self.native)]
-        front = pareto_front(self._trials, self.directions)
-        return [BestRun.of(trial, self.native) for trial in front]
+    def _why_none_is_best(self) -> str:
+        counts = self.counts()
+        if not counts["complete"]:
+            missing = "complete trial"
+        elif any(t.feasible for t in self._trials if t.state is TrialState.COMPLETE):
+            missing = "best run"
+        else:
+            missing = "feasible trial: each complete one has a constraint above 0,"
+        return (
+            f"study {self.name!r} has no {missing} among {len(self._trials)} trials "
+            f"({counts['pruned']} pruned, {counts['failed']} failed); study.trials has each "
+            "one's constraints and error"
+        )

@@ -1,201 +1,152 @@
-"""A :class:`Trial`: one evaluation of the objective, while it runs and in the history."""
+"""A :class:`Trial`: what an objective gets. A record to read, and a channel to its study."""
 
 from __future__ import annotations
 
-import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from hpsearch.errors import HpsearchError
-from hpsearch.space.distributions import Categorical, Choice, Distribution, Float, Int
-from hpsearch.space.space import check_parameter
-from hpsearch.study.seeds import derive_seed
+from hpsearch.errors import ArgumentError, HpsearchError, brief
+from hpsearch.space.suggester import Suggester, check_parameter
 
 if TYPE_CHECKING:
+    from hpsearch.space.distributions import Distribution
     from hpsearch.study.channel import Channel
+    from hpsearch.study.outcome import TrialState
+    from hpsearch.study.record import TrialRecord
+
+RESERVED: Final = frozenset(
+    {
+        "arguments",
+        "changed_params",
+        "checkpoint",
+        "checkpoints",
+        "environment",
+        "left_by_rank",
+        "output_dir",
+        "run_name",
+        "training_seed",
+    }
+)
+"""Names of facts that hpsearch writes itself, and acts on: it deletes folders that they name."""
+
+MOST_STEP: Final = 2**63 - 1
+"""The largest step, which every engine and file can still hold."""
 
 
-class TrialState(StrEnum):
-    """Where a trial is in its life. Every state but ``running`` is final."""
+class Trial(Suggester, Mapping[str, Any]):
+    """One evaluation while it runs: a read-only mapping of what the objective gets.
 
-    RUNNING = "running"
-    COMPLETE = "complete"
-    PRUNED = "pruned"
-    FAILED = "failed"
+    ``trial["lr"]`` and ``dict(trial)`` are the values to work with: the searched parameters, and
+    whatever a space function derived from them. ``trial.params`` are the searched ones alone.
+    :meth:`report`, :meth:`should_prune`, :meth:`set_constraint` and the ``suggest_*`` methods talk
+    to the study, from whichever process the trial runs in. Where the engine has a trial object of
+    its own and it is at hand, its other attributes are reachable here too.
 
-
-@dataclass(frozen=True, slots=True)
-class TrialError:
-    """Why a trial failed, in a form that crosses processes and stays in the journal.
-
-    Attributes:
-        type: The exception's qualified name, such as ``ValueError`` or ``torch.OutOfMemoryError``.
-        message: Its text.
-        traceback: The formatted traceback, ``""`` where there is none.
-        bases: Qualified names of the exception's classes, itself first; ``catch`` reads them.
+    Args:
+        record: What is known of the trial.
+        channel: The trial's way to its study.
     """
 
-    type: str
-    message: str
-    traceback: str = ""
-    bases: tuple[str, ...] = ()
+    __slots__ = ("_channel", "_extra", "_prune", "_record")
 
-    @classmethod
-    def of(cls, error: BaseException) -> TrialError:
-        """Describe an exception."""
-        bases = tuple(qualified_name(base) for base in type(error).__mro__[:-1])
-        text = "".join(traceback.format_exception(error))
-        return cls(bases[0], str(error), text, bases)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> TrialError:
-        """Read the JSON form back."""
-        return cls(**{**data, "bases": tuple(data.get("bases", ()))})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
-
-    def __str__(self) -> str:
-        return f"{self.type}: {self.message}" if self.message else self.type
-
-
-class Trial(Mapping[str, Any]):
-    """One evaluation: a read-only mapping of what the objective gets, and its story.
-
-    ``trial["lr"]`` and ``dict(trial)`` are the values that the objective works with: the searched
-    parameters, and whatever a space function derived from them. ``trial.params`` are the searched
-    ones alone. While the trial runs, :meth:`report`, :meth:`should_prune` and the ``suggest_*``
-    methods talk to the study, from whichever process the trial runs in. Where the engine has a
-    trial object of its own and it is at hand, its other attributes are reachable here too.
-
-    Attributes:
-        number: Position in the study, from 0.
-        id: Short text that is unique in the study; names the run's folder.
-        state: A :class:`TrialState`.
-        objectives: One value for each direction once the trial is complete, else None.
-        intermediate: What was reported: step to one value for each direction.
-        attrs: JSON facts kept with the trial by :meth:`annotate`.
-        distributions: In a define-by-run search, what each parameter was drawn from.
-        error: Why it failed, else None.
-        fixed: Parameters set beforehand (enqueued, retried) instead of suggested.
-        retry_of: The number of the failed trial that this one runs again, else None.
-        started: Start, in seconds since the epoch.
-        ended: End, in seconds since the epoch, None while it runs.
-        native: The engine's own trial object while it is at hand, else None.
-        resume_from: The folder of a checkpoint to go on from, set by a backend with the capability
-            ``checkpoints``; else None.
-    """
-
-    __slots__ = (
-        "_channel",
-        "_derived",
-        "_params",
-        "_prune",
-        "_study_seed",
-        "_view",
-        "attrs",
-        "distributions",
-        "ended",
-        "error",
-        "fixed",
-        "id",
-        "intermediate",
-        "native",
-        "number",
-        "objectives",
-        "resume_from",
-        "retry_of",
-        "started",
-        "state",
-    )
-
-    def __init__(
-        self,
-        number: int,
-        *,
-        params: Mapping[str, Any] | None = None,
-        study_seed: int = 0,
-        id: str | None = None,
-        fixed: Mapping[str, Any] | None = None,
-        retry_of: int | None = None,
-        started: float = 0.0,
-    ) -> None:
-        self.number = number
-        self.id = str(number) if id is None else id
-        self.state = TrialState.RUNNING
-        self.objectives: tuple[float, ...] | None = None
-        self.intermediate: dict[int, tuple[float, ...]] = {}
-        self.attrs: dict[str, Any] = {}
-        self.distributions: dict[str, Distribution] = {}
-        self.error: TrialError | None = None
-        self.fixed: Mapping[str, Any] = fixed or {}
-        self.retry_of = retry_of
-        self.started = started
-        self.ended: float | None = None
-        self.native: Any = None
-        self.resume_from: str | None = None
-        self._study_seed = study_seed
-        self._params: dict[str, Any] = dict(params) if params else {}
-        self._derived: dict[str, Any] = {}
-        self._view = self._params
-        self._channel: Channel | None = None
+    def __init__(self, record: TrialRecord, channel: Channel) -> None:
+        self._record = record
+        self._channel: Channel | None = channel
+        self._extra: Mapping[str, Any] = {}
         self._prune = False
 
     # What the trial is.
 
     @property
+    def record(self) -> TrialRecord:
+        """What is known of the trial so far."""
+        return self._record
+
+    @property
+    def number(self) -> int:
+        """Position in the study, from 0."""
+        return self._record.number
+
+    @property
+    def id(self) -> str:
+        """Short text that is unique in the study; names the run's folder."""
+        return self._record.id
+
+    @property
+    def state(self) -> TrialState:
+        """Where the trial is in its life."""
+        return self._record.state
+
+    @property
+    def seed(self) -> int:
+        """A seed of the trial's own, from 0 to 2**32 - 1."""
+        return self._record.seed
+
+    @property
     def params(self) -> Mapping[str, Any]:
         """The searched parameters: what the backend chose, by name."""
-        return MappingProxyType(self._params)
+        return self._record.params
 
     @property
     def assignments(self) -> Mapping[str, Any]:
         """The searched parameters, in SigOpt's word: code written for it runs on any backend."""
-        return self.params
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """What the objective gets, nested groups too, in the word of Ray Tune and W&B."""
-        return MappingProxyType(self._view)
+        return self._record.params
 
     @property
     def derived(self) -> Mapping[str, Any]:
         """What a space function returned beyond the searched parameters, by name."""
-        return MappingProxyType(self._derived)
+        return MappingProxyType({**self._record.derived, **self._extra})
 
     @property
-    def seed(self) -> int:
-        """A seed of the trial's own, from 0 to 2**32 - 1, from the study's seed and the number."""
-        return derive_seed(self._study_seed, self.number)
+    def config(self) -> Mapping[str, Any]:
+        """What the objective gets, nested groups too, in the word of Ray Tune and W&B."""
+        return MappingProxyType(self._values())
 
     @property
-    def objective(self) -> float | None:
-        """The objective value of a complete trial in a study with one direction, else None."""
-        return self.objectives[0] if self.objectives and len(self.objectives) == 1 else None
+    def fixed(self) -> Mapping[str, Any]:
+        """Parameters set beforehand (enqueued, retried) instead of suggested."""
+        return self._record.fixed
 
     @property
-    def ended_well(self) -> bool:
-        """Whether the trial is complete or pruned."""
-        return self.state is TrialState.COMPLETE or self.state is TrialState.PRUNED
+    def intermediate(self) -> Mapping[int, tuple[float, ...]]:
+        """What was reported: step to one value for each direction."""
+        return self._record.intermediate
 
     @property
-    def duration(self) -> float | None:
-        """Seconds from start to end, None while it runs."""
-        return None if self.ended is None else self.ended - self.started
+    def constraints(self) -> Mapping[str, float]:
+        """What :meth:`set_constraint` set, by name."""
+        return self._record.constraints
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every constraint set so far is at most 0."""
+        return self._record.feasible
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """JSON facts kept with the trial by :meth:`annotate`."""
+        return self._record.attrs
+
+    @property
+    def resume_from(self) -> str | None:
+        """The folder of a checkpoint to continue from, None where the trial starts from nothing."""
+        return self._record.resume_from
+
+    @property
+    def native(self) -> Any:
+        """The engine's own trial object while it is at hand, else None."""
+        return self._record.native
 
     def __getitem__(self, name: str) -> Any:
-        return self._view[name]
+        return self._extra[name] if name in self._extra else self._record[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._view)
+        return iter(self._values())
 
     def __len__(self) -> int:
-        return len(self._view)
+        return len(self._values())
 
     # A trial is itself and no other, though two may have drawn the same parameters.
     __eq__ = object.__eq__
@@ -208,7 +159,7 @@ class Trial(Mapping[str, Any]):
                 f"a trial has no {name}; it has suggest_float, suggest_int and suggest_categorical"
             )
         if not name.startswith("_"):
-            native = self.native
+            native = self._record.native
             if native is not None:
                 return getattr(native, name)
         raise AttributeError(
@@ -216,10 +167,20 @@ class Trial(Mapping[str, Any]):
         )
 
     def __repr__(self) -> str:
-        outcome = "" if self.objectives is None else f" objectives={self.objectives}"
-        return f"<Trial {self.number} {self.state}{outcome} {self._view}>"
+        return f"<Trial {self.number} {self.state} {self._values()}>"
 
     # What a running objective asks of the study.
+
+    @property
+    def channel(self) -> Channel:
+        """The trial's way to its study.
+
+        Raises:
+            HpsearchError: The trial has ended.
+        """
+        if self._channel is None:
+            raise HpsearchError(f"trial {self.number} has ended, and talks to its study no more")
+        return self._channel
 
     def report(
         self, value: float | Sequence[float], step: int, checkpoint: str | None = None
@@ -230,24 +191,25 @@ class Trial(Mapping[str, Any]):
 
         Args:
             value: A number, or a sequence with one for each direction; NaN is allowed.
-            step: A whole number of at least 0, such as the epoch or the global step.
-            checkpoint: A folder from which the trial, or another one, can go on from here. Only
-                a backend with the capability ``checkpoints`` makes use of it.
+            step: A whole number from 0 to 2**63 - 1, such as the epoch or the global step.
+            checkpoint: A folder from which the trial, or another one, can continue. Only a
+                backend with the capability ``checkpoints`` makes use of it.
+
+        Raises:
+            ArgumentError: The step is not such a number, or there is not one value for each
+                direction.
+            TypeError: The value is not a number.
         """
-        if type(step) is not int:
-            step = _whole_number(step)
-        if step < 0:
-            raise ValueError(f"step is {step}, expected a whole number of at least 0")
+        if type(step) is not int or not 0 <= step <= MOST_STEP:
+            step = _step(step)
         values = as_floats(value)
-        if step in self.intermediate:
+        if step in self._record.intermediate:
             warnings.warn(
                 f"trial {self.number} reported step {step} twice; the first value stays",
                 stacklevel=2,
             )
-            return
-        if self._live("report").report(step, values, checkpoint):
+        elif self.channel.report(step, values, checkpoint):
             self._prune = True
-        self.intermediate[step] = values
 
     def should_prune(self) -> bool:
         """Whether the backend or the pruner wants the trial stopped, as of the last report.
@@ -255,24 +217,6 @@ class Trial(Mapping[str, Any]):
         The objective then raises :class:`~hpsearch.errors.TrialPruned`.
         """
         return self._prune
-
-    def suggest_float(
-        self, name: str, low: float, high: float, *, step: float | None = None, log: bool = False
-    ) -> float:
-        """Suggest a real number in ``[low, high]``; see :class:`~hpsearch.space.Float`."""
-        value: float = self.suggest(name, Float(low, high, step=step, log=log))
-        return value
-
-    def suggest_int(
-        self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
-    ) -> int:
-        """Suggest a whole number in ``[low, high]``; see :class:`~hpsearch.space.Int`."""
-        value: int = self.suggest(name, Int(low, high, step=step, log=log))
-        return value
-
-    def suggest_categorical(self, name: str, choices: Sequence[Choice]) -> Any:
-        """Suggest one of the choices; see :class:`~hpsearch.space.distributions.Categorical`."""
-        return self.suggest(name, Categorical(choices))
 
     def suggest(self, name: str, distribution: Distribution) -> Any:
         """Suggest a value for a parameter of the given distribution.
@@ -283,36 +227,76 @@ class Trial(Mapping[str, Any]):
             SpaceError: The distribution is not valid, or is not the one that this name had before.
         """
         check_parameter(name, distribution)
-        value = self._live("suggest").suggest(name, distribution)
-        self._params[name] = value
-        if self._view is not self._params:
-            self._derive(self._derived)
-        return value
+        return self.channel.suggest(name, distribution)
+
+    def set_constraint(self, name: str, value: float) -> None:
+        """Say how far the trial is from a limit: the trial is feasible where no value is above 0.
+
+        Only feasible trials can be the best run or on the Pareto front, on every backend. A
+        backend that knows constraints, such as Optuna's samplers, takes them into account. The
+        convention is Optuna's. A second value for the same name is ignored with a warning.
+
+        Args:
+            name: What the constraint is called, such as ``"memory"``.
+            value: For example ``used - allowed``.
+
+        Raises:
+            ArgumentError: The name is not a text, or the value is NaN.
+            TypeError: The value is not a number.
+
+        Example:
+            >>> def objective(trial):
+            ...     trial.set_constraint("size", trial["layers"] * trial["width"] - 4096)
+            ...     return trial["layers"] / trial["width"]
+        """
+        if not isinstance(name, str) or not name:
+            raise ArgumentError(f"the name of a constraint is {name!r}, expected a text")
+        number = as_float(value)
+        if number != number:
+            raise ArgumentError(f"constraint {name!r} is NaN, expected a number")
+        if name in self._record.constraints:
+            warnings.warn(
+                f"trial {self.number} set constraint {name!r} twice; the first value stays",
+                stacklevel=2,
+            )
+        else:
+            self.channel.constrain(name, number)
 
     def annotate(self, name: str, value: Any) -> None:
-        """Keep a JSON fact with the trial, in ``trial.attrs``, the journal and the exports."""
-        self._live("annotate").annotate(name, value)
-        self.attrs[name] = value
+        """Keep a JSON fact with the trial, in ``trial.attrs``, the journal and the exports.
+
+        The fact is kept as it is now: changing the value afterwards changes nothing.
+
+        Raises:
+            ArgumentError: The name is not a text or is reserved, or the value is not JSON.
+        """
+        if name in RESERVED:
+            raise ArgumentError(
+                f"the fact {name!r} is written by hpsearch itself; choose another name"
+            )
+        self.channel.annotate(name, value)
+
+    def derive(self, values: Mapping[str, Any]) -> None:
+        """Add values to what the objective gets, computed from the searched parameters.
+
+        The objective gets the very objects; the record keeps them as JSON.
+
+        Raises:
+            ArgumentError: A value is not JSON.
+        """
+        self.channel.derive(values)
+        self._extra = dict(values)
 
     def stop_study(self) -> None:
         """Start no more trials after those now running."""
-        self._live("stop_study").stop()
+        self.channel.stop()
 
-    # What only the package itself does to a trial.
+    def close(self) -> None:
+        """End the talk to the study: the trial has ended."""
+        self._channel = None
 
-    def _live(self, wish: str) -> Channel:
-        if self._channel is None:
-            raise HpsearchError(f"trial {self.number} has ended; {wish} works while it runs")
-        return self._channel
-
-    def _agree(self, name: str, decide: Callable[[], Any]) -> Any:
-        """Decide something once for all processes that run this trial together."""
-        return self._live("agree").agree(name, decide)
-
-    def _derive(self, derived: Mapping[str, Any]) -> None:
-        """Set what a space function returned beyond the searched parameters."""
-        self._derived = dict(derived)
-        self._view = {**self._params, **self._derived} if derived else self._params
+    def _values(self) -> dict[str, Any]:
+        return {**self._record, **self._extra}
 
 
 def as_floats(value: object) -> tuple[float, ...]:
@@ -323,30 +307,29 @@ def as_floats(value: object) -> tuple[float, ...]:
     """
     if type(value) is float:
         return (value,)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return tuple(map(as_float, value))
+    return (as_float(value),)
+
+
+def as_float(value: Any) -> float:
+    """Return a number or a 0-d array as a plain float.
+
+    Raises:
+        TypeError: It is something else, or too large for a float.
+    """
     if isinstance(value, str | bytes) or value is None:
-        raise TypeError(f"expected a number or a sequence of numbers, got {value!r}")
-    if isinstance(value, Sequence):
-        return tuple(_as_float(item) for item in value)
-    return (_as_float(value),)
-
-
-def _as_float(value: Any) -> float:
-    if isinstance(value, str | bytes):
-        raise TypeError(f"expected a number, got the text {value!r}")
+        raise TypeError(f"expected a number, got {brief(value)}")
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"expected a number, got {value!r}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"expected a number, got {brief(value)}") from error
 
 
-def _whole_number(step: Any) -> int:
-    if isinstance(step, bool) or not hasattr(step, "__index__"):
-        raise ValueError(f"step is {step!r}, expected a whole number of at least 0")
-    return int(step)
-
-
-def qualified_name(cls: type) -> str:
-    """Return a class's name with its module, builtins without."""
-    return (
-        cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-    )
+def _step(step: Any) -> int:
+    number = None if isinstance(step, bool) or not hasattr(step, "__index__") else int(step)
+    if number is None or not 0 <= number <= MOST_STEP:
+        raise ArgumentError(
+            f"step is {brief(step, 60)}, expected a whole number from 0 to 2**63 - 1"
+        )
+    return number

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import pickle
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.execution.evaluate import Outcome, payload_of
-from hpsearch.study.channel import MessageChannel, answer
+from hpsearch.execution.executor import Executor
+from hpsearch.execution.messages import MessageChannel, answer
+from hpsearch.study.outcome import Outcome
+from hpsearch.study.serial import dumps, loads, outcome_from_dict, outcome_to_dict, payload_of
 
 if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
-    from hpsearch.session.coordinator import History
-    from hpsearch.study.trial import Trial
+    from hpsearch.study.control import Control
+    from hpsearch.study.record import TrialRecord
 
 
-class SeveralOpen:
+class SeveralOpen(Executor):
     """Keeps trials open and runs each when it is waited for, in this process.
 
     Args:
@@ -28,21 +30,21 @@ class SeveralOpen:
     def __init__(self, n_workers: int, *, last_first: bool = False) -> None:
         self.n_workers = n_workers
         self._next = -1 if last_first else 0
-        self._submitted: list[Trial] = []
+        self._submitted: list[TrialRecord] = []
 
-    def open(self, history: History, evaluate: Evaluate) -> None:
+    def open(self, control: Control, evaluate: Evaluate) -> None:
         """Get ready."""
-        self._history = history
+        self._control = control
         self._evaluate = evaluate
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: TrialRecord) -> None:
         """Take a trial that has started."""
         self._submitted.append(trial)
 
-    def wait(self) -> tuple[Trial, Outcome]:
+    def wait(self) -> tuple[TrialRecord, Outcome]:
         """Run one of the submitted trials."""
         trial = self._submitted.pop(self._next)
-        channel = self._history.channel(trial)
+        channel = self._control.channel(trial)
         return trial, self._evaluate.run(trial, channel)
 
     def close(self) -> None:
@@ -50,32 +52,32 @@ class SeveralOpen:
         self._submitted.clear()
 
 
-class OtherProcess:
+class OtherProcess(Executor):
     """Runs one trial at a time in a spawned process. All that crosses the pipe is JSON text."""
 
     n_workers = 1
 
-    def open(self, history: History, evaluate: Evaluate) -> None:
+    def open(self, control: Control, evaluate: Evaluate) -> None:
         """Start the process and hand it ``evaluate``, pickled."""
-        self._history = history
+        self._control = control
         context = multiprocessing.get_context("spawn")
         self._pipe, far = context.Pipe()
         self._process = context.Process(target=_work, args=(far, pickle.dumps(evaluate)))
         self._process.start()
         far.close()
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: TrialRecord) -> None:
         """Send a trial over."""
         self._trial = trial
         _send(self._pipe, payload_of(trial))
 
-    def wait(self) -> tuple[Trial, Outcome]:
+    def wait(self) -> tuple[TrialRecord, Outcome]:
         """Answer the trial until it hands in its outcome."""
         while True:
             message = _receive(self._pipe)
             if "outcome" in message:
-                return self._trial, Outcome.from_dict(message["outcome"])
-            _send(self._pipe, answer(self._history, self._trial, message))
+                return self._trial, outcome_from_dict(message["outcome"])
+            _send(self._pipe, answer(self._control, self._trial, message))
 
     def close(self) -> None:
         """End the process."""
@@ -98,14 +100,14 @@ def _work(pipe: Connection, pickled: bytes) -> None:
             payload = _receive(pipe)
         except EOFError:
             return
-        outcome = evaluate(payload, MessageChannel(ask))
-        _send(pipe, {"outcome": outcome.to_dict()})
+        outcome = evaluate(payload, partial(MessageChannel, send=ask))
+        _send(pipe, {"outcome": outcome_to_dict(outcome)})
 
 
 def _send(pipe: Connection, message: dict[str, Any]) -> None:
-    pipe.send_bytes(json.dumps(message).encode())
+    pipe.send_bytes(dumps(message).encode())
 
 
 def _receive(pipe: Connection) -> dict[str, Any]:
-    message: dict[str, Any] = json.loads(pipe.recv_bytes())
+    message: dict[str, Any] = loads(pipe.recv_bytes())
     return message

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from hpsearch.plugins.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
 
 
 class Recorder:
@@ -17,7 +17,7 @@ class Recorder:
     Attributes:
         started: Numbers of the trials, in the order in which they started.
         told: Numbers of the trials, in the order in which they were told.
-        reported: Trial number and step of each report.
+        reported: TrialRecord number and step of each report.
         most_open: The most trials that were started and not yet told.
     """
 
@@ -28,14 +28,14 @@ class Recorder:
         self.most_open = 0
 
     @hookimpl
-    def hpsearch_start(self, study: Study, trial: Trial) -> None:
+    def hpsearch_start(self, study: Study, trial: TrialRecord) -> None:
         self.started.append(trial.number)
         self.most_open = max(self.most_open, len(self.started) - len(self.told))
 
     @hookimpl
-    def hpsearch_report(self, study: Study, trial: Trial, step: int) -> None:
+    def hpsearch_report(self, study: Study, trial: TrialRecord, step: int) -> None:
         self.reported.append((trial.number, step))
 
     @hookimpl
-    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         self.told.append(trial.number)

@@ -13,11 +13,12 @@ from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.study.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from hpsearch.execution.evaluate import Evaluate, Outcome
+    from hpsearch.execution.evaluate import Evaluate
     from hpsearch.space.distributions import Distribution
     from hpsearch.study.channel import Channel
+    from hpsearch.study.outcome import Outcome
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Sound(Backend):
     Options: ClassVar[type[Any]] = SoundOptions
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         if study.space is None:
             return {}
         rng = self.rng(study, trial)
@@ -63,13 +64,13 @@ class Sound(Backend):
 
     @hookimpl
     def hpsearch_suggest_parameter(
-        self, trial: Trial, name: str, distribution: Distribution
+        self, trial: TrialRecord, name: str, distribution: Distribution
     ) -> Any:
         if name in trial.fixed:
             return trial.fixed[name]
         return self.draw(distribution, random.Random(derive_seed(trial.seed, name)))
 
-    def rng(self, study: Study, trial: Trial) -> random.Random:
+    def rng(self, study: Study, trial: TrialRecord) -> random.Random:
         """Return what a trial's parameters are drawn with."""
         return random.Random(trial.seed)
 
@@ -109,11 +110,11 @@ class OwnsLoop(Sound):
             study.history.tell(trial, self.run(study, trial, evaluate))
         return True
 
-    def run(self, study: Study, trial: Trial, evaluate: Evaluate) -> Outcome:
+    def run(self, study: Study, trial: TrialRecord, evaluate: Evaluate) -> Outcome:
         """Run a trial that has started."""
         return evaluate.run(trial, self.channel(study, trial))
 
-    def channel(self, study: Study, trial: Trial) -> Channel:
+    def channel(self, study: Study, trial: TrialRecord) -> Channel:
         """Return how a trial talks to its study."""
         return study.history.channel(trial)
 

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from transformers import Trainer, set_seed
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hpsearch.errors import ArgumentError
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.study.best import pareto_front
-from hpsearch.study.trial import Trial, TrialState
+from hpsearch.study.outcome import TrialState
 from hpsearch.transformers import compat
 from hpsearch.transformers.build import TrainerFactory, built, set_up
 from hpsearch.transformers.reads import RecordedTrial
 
 if TYPE_CHECKING:
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import BestRun, Study
 
 
@@ -45,15 +47,18 @@ class CheckpointKeeper:
         self._count = count
 
     @hookimpl
-    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         """Delete what is not among the best any more."""
-        kept = {id(best) for best in self._best(study)}
+        kept = {best.number for best in self._best(study)}
         for other in study.trials:
-            if id(other) not in kept and other.state is not TrialState.RUNNING:
+            if other.number not in kept and other.state is not TrialState.RUNNING:
                 _delete(other)
+                study.history.amend(other, {"checkpoints": [], "checkpoint": None})
 
-    def _best(self, study: Study) -> Sequence[Trial]:
-        complete = [trial for trial in study.trials if trial.state is TrialState.COMPLETE]
+    def _best(self, study: Study) -> Sequence[TrialRecord]:
+        complete = [
+            trial for trial in study.trials if trial.state is TrialState.COMPLETE and trial.feasible
+        ]
         if len(study.directions) > 1:
             return pareto_front(complete, study.directions) if self._count else []
         sign = -1 if study.directions[0] == "maximize" else 1
@@ -61,14 +66,19 @@ class CheckpointKeeper:
         return ranked[: self._count]
 
 
-def _delete(trial: Trial) -> None:
-    for folder in trial.attrs.get("checkpoints", ()):
-        shutil.rmtree(folder, ignore_errors=True)
-    if trial.attrs.get("checkpoints"):
-        run = Path(trial.attrs["output_dir"])
-        if run.is_dir() and not any(run.iterdir()):
-            run.rmdir()
-    trial.attrs.update(checkpoints=[], checkpoint=None)
+def _delete(trial: TrialRecord) -> None:
+    """Delete a trial's checkpoints, which lie in its run's folder, and that folder if it is empty.
+
+    The record comes from a file that anybody may have edited, so nothing else is deleted.
+    """
+    if not trial.attrs.get("checkpoints"):
+        return
+    run = Path(trial.attrs["output_dir"])
+    for folder in map(Path, trial.attrs["checkpoints"]):
+        if folder.parent == run and folder.name.startswith(f"{PREFIX_CHECKPOINT_DIR}-"):
+            shutil.rmtree(folder, ignore_errors=True)
+    if run.is_dir() and not any(run.iterdir()):
+        run.rmdir()
 
 
 def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Module:

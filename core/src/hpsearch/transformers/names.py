@@ -8,6 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from hpsearch.errors import ArgumentError
+from hpsearch.study.record import TrialRecord
 from hpsearch.study.trial import Trial
 
 logger = logging.getLogger("hpsearch")
@@ -25,7 +26,7 @@ class RunNames:
         self._taken: dict[str, int] = {}
         self._has_travelled = False
 
-    def take_over(self, trials: Iterable[Trial]) -> None:
+    def take_over(self, trials: Iterable[TrialRecord]) -> None:
         """Begin a study, with the names that its earlier trials have."""
         self._taken = {
             trial.attrs["run_name"]: trial.number for trial in trials if "run_name" in trial.attrs

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import number_of_arguments
 
-from hpsearch.errors import ArgumentError, TrialPruned, listed
+from hpsearch.errors import ArgumentError, SearchAborted, TrialPruned, listed
 from hpsearch.study.trial import Trial
 from hpsearch.transformers import arguments
 from hpsearch.transformers.baseline import enqueue_baseline
@@ -36,6 +36,7 @@ from hpsearch.transformers.resume import check_saving, going_on
 from hpsearch.transformers.run import TrialRun
 
 if TYPE_CHECKING:
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
 
 logger = logging.getLogger("hpsearch")
@@ -102,7 +103,6 @@ class TrainerObjective:
         self._space_function = space_function
         self._processes = processes
         self._consumed: set[str] = set()
-        self._earlier: frozenset[int] = frozenset()
         self._hand_in = False
         self._has_travelled = False
 
@@ -116,7 +116,6 @@ class TrainerObjective:
                 or a parameter has values that its field cannot take.
         """
         self._consumed.clear()
-        self._earlier = frozenset(trial.number for trial in study.trials)
         self._hand_in = study.capabilities.checkpoints
         trainer = None if self._recipe is None else self._recipe.trainer
         names = study.parameter_names or ()
@@ -156,22 +155,13 @@ class TrainerObjective:
         """Run one trial.
 
         Raises:
-            ArgumentError: The parameters cannot take effect; the search ends.
+            SearchAborted: The parameters cannot take effect; the search ends.
             TrialPruned: The study wanted the trial stopped.
         """
         try:
             return self._run(trial)
         except ArgumentError as error:
-            trial.annotate("refusal", str(error))
-            trial.stop_study()
-            raise
-
-    def refusal(self, study: Study) -> ArgumentError | None:
-        """Return why a trial ended the search, in whichever process; None if none did."""
-        for trial in study.trials:
-            if "refusal" in trial.attrs and trial.number not in self._earlier:
-                return ArgumentError(trial.attrs["refusal"])
-        return None
+            raise SearchAborted(error) from error
 
     def _run(self, trial: Trial) -> tuple[float, ...]:
         view = ReadTrial(trial)
@@ -189,9 +179,9 @@ class TrainerObjective:
             set_up(trainer, values)
             if self._hand_in:
                 check_saving(trainer.args)
-            trial.annotate("arguments", values)
-            trial.annotate("training_seed", trainer.args.seed)
-            trial.annotate("environment", environment(trainer.args))
+            trial.channel.annotate("arguments", values)
+            trial.channel.annotate("training_seed", trainer.args.seed)
+            trial.channel.annotate("environment", environment(trainer.args))
             listen(trainer, run)
             self._begin_once_built(trainer, view, run)
             try:
@@ -223,7 +213,7 @@ class TrainerObjective:
                 values[name] = typed(trainer.args, name, view.trial[name])
         return values
 
-    def _returned(self, trial: Trial) -> frozenset[str]:
+    def _returned(self, trial: Trial | TrialRecord) -> frozenset[str]:
         function = self._space_function
         returned = None if function is None else function.returned(trial)
         return frozenset(trial) if returned is None else returned
@@ -301,7 +291,7 @@ def _takes_nothing(function: Any) -> bool:
     return count == 0
 
 
-def _groups(trial: Trial) -> set[str]:
+def _groups(trial: Trial | TrialRecord) -> set[str]:
     return {
         name
         for name in trial.derived

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from hpsearch.study.record import TrialRecord
 from hpsearch.study.trial import Trial
 
 
@@ -42,7 +43,7 @@ class ReadTrial(Reads):
     through any mapping that the engine's own trial offers, such as SigOpt's ``assignments``.
     """
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial | TrialRecord) -> None:
         self.read: set[str] = set()
         self.trial = trial
         super().__init__(trial, self.read)
@@ -88,6 +89,6 @@ class SpaceFunction:
         self._returned = frozenset(returned) if isinstance(returned, Mapping) else None
         return returned
 
-    def returned(self, trial: Trial) -> frozenset[str] | None:
+    def returned(self, trial: Trial | TrialRecord) -> frozenset[str] | None:
         """Return the names returned for this trial; None if it was not called, or named none."""
         return self._returned if self._trial is trial else None

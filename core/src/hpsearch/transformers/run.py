@@ -66,10 +66,12 @@ class TrialRun:
 
     def begin(self, names: RunNames) -> None:
         """Name the run and give it its folder, once all parameters are known."""
-        self.name = self.trial._agree("run_name", lambda: names.of(self.trial, self._output_dir()))
+        self.name = self.trial.channel.agree(
+            "run_name", lambda: names.of(self.trial, self._output_dir())
+        )
         self.trainer.args.output_dir = str(self._output_dir() / self.name)
-        self.trial.annotate("run_name", self.name)
-        self.trial.annotate("output_dir", str(self._output_dir().absolute()))
+        self.trial.channel.annotate("run_name", self.name)
+        self.trial.channel.annotate("output_dir", str(self._output_dir().absolute()))
         if self.trial.resume_from is not None:
             self._go_on(Path(self.trial.resume_from))
 
@@ -122,14 +124,14 @@ class TrialRun:
             self.trainer.save_model(str(self._folder(step)))
             self._saved.append(step)
         self._drop_all_but(step)
-        self.trial.annotate("checkpoint", self._checkpoint())
-        self.trial.annotate("metrics", _scalars(self.counting.metrics))
+        self.trial.channel.annotate("checkpoint", self._checkpoint())
+        self.trial.channel.annotate("metrics", _scalars(self.counting.metrics))
         return self.counting.values
 
     def note_checkpoints(self) -> None:
         """Record every checkpoint folder that the run left, however it ended."""
         left = [str(self._folder(step).absolute()) for step in self._left()]
-        self.trial.annotate("checkpoints", left)
+        self.trial.channel.annotate("checkpoints", left)
 
     def _go_on(self, checkpoint: Path) -> None:
         """Take over what this trial left in its folder before it was stopped."""

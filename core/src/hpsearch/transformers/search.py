@@ -8,8 +8,8 @@ from typing import Any
 
 from transformers import Trainer, TrainingArguments
 
-from hpsearch.errors import SearchFailedError
 from hpsearch.session.api import search
+from hpsearch.space.dialects import WithoutGoals
 from hpsearch.study.study import BestRun, Study
 from hpsearch.transformers.build import TrainerFactory
 from hpsearch.transformers.checkpoints import CheckpointKeeper
@@ -29,7 +29,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     hp_space: Any = None,
     compute_objective: ComputeObjective | None = None,
     n_trials: int | None = 20,
-    direction: str | Sequence[str] = "minimize",
+    direction: str | Sequence[str] | None = None,
     backend: Any = None,
     hp_name: Callable[[Any], str] | None = None,
     *,
@@ -51,7 +51,9 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         compute_objective: From the metrics of an evaluation to a number, or one for each
             direction. None: the evaluation loss, or the sum of what ``compute_metrics`` returns.
         n_trials: The total number of trials; None for no limit.
-        direction: ``"minimize"`` or ``"maximize"``, or one for each objective.
+        direction: ``"minimize"`` or ``"maximize"``, or one for each objective. None takes what a
+            native space says of its metric, or else minimizes. Given, it counts, as upstream: the
+            goal of a sweep that says otherwise is ignored with a warning.
         backend: The name of an installed backend, or transformers' own enumeration of them.
         hp_name: From the trial to the name of its run and folder; None for ``run-<id>``.
         trainer_factory: Instead of a Trainer, for Trainer classes that take no ``model_init``:
@@ -91,23 +93,14 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         return TrainerObjective(trainer, **{**given, **changes})
 
     def run(objective: TrainerObjective, **place: Any) -> Study:
-        try:
-            study = search(
-                objective,
-                DEFAULT_SPACE if space is None else space,
-                backend=backend_name(backend),
-                n_trials=n_trials,
-                **{"direction": direction, **options, **place},
-            )
-        except SearchFailedError as error:
-            refusal = objective.refusal(error.study)
-            if refusal is None:
-                raise
-            raise refusal from error.__cause__
-        refusal = objective.refusal(study)
-        if refusal is not None:
-            raise refusal
-        return study
+        given = DEFAULT_SPACE if space is None else space
+        return search(
+            objective,
+            given if direction is None else WithoutGoals(given),
+            backend=backend_name(backend),
+            n_trials=n_trials,
+            **{"direction": direction, **options, **place},
+        )
 
     check_bound(rank_timeout)
     with quick_collections():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -12,13 +11,18 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import BackendError
 from hpsearch.plugins.backend import Backend, Capabilities
 from hpsearch.plugins.hookspecs import hookimpl
-from hpsearch.study.best import best_trial, pareto_front
-from hpsearch.study.study import BestRun
-from hpsearch.study.trial import Trial, TrialState
+from hpsearch.study.outcome import TrialState
+from hpsearch.study.record import TrialRecord
+from hpsearch_optuna.constraints import (
+    constraints,
+    constraints_of,
+    has_constraints,
+    set_constraints,
+)
 from hpsearch_optuna.options import OptunaOptions
 from hpsearch_optuna.space import fixed_distributions, suggest, to_optuna_value
 from hpsearch_optuna.studies import open_storage, open_study, seed_sampler, take_over
-from hpsearch_optuna.trials import is_feasible, teller, to_optuna_state, to_optuna_trial
+from hpsearch_optuna.trials import teller, to_optuna_state, to_optuna_trial
 
 if TYPE_CHECKING:
     import optuna
@@ -26,8 +30,6 @@ if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution
     from hpsearch.space.space import Space
     from hpsearch.study.study import Study
-
-logger = logging.getLogger("hpsearch")
 
 
 class OptunaBackend(Backend):
@@ -67,14 +69,13 @@ class OptunaBackend(Backend):
         self._closing.callback(vars(native).pop, "stop")
         study.native = native
         self._tell = teller()
-        # Optuna's numbers differ from ours where others add to its storage.
-        self._numbers = {frozen.number: frozen.number for frozen in taken_over}
-        self._taken_over = set(self._numbers)
+        self._taken_over = {frozen.number for frozen in taken_over}
         self._distributions = fixed_distributions(study.space)
         self._asked: deque[optuna.Trial] = deque()
+        self._ended: int | None = None
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any]:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any]:
         if trial.fixed:
             trial.native = self._ask_for(trial.fixed)
         else:
@@ -82,7 +83,7 @@ class OptunaBackend(Backend):
         return self._params(study.space, trial.native)
 
     @hookimpl
-    def hpsearch_start(self, study: Study, trial: Trial) -> None:
+    def hpsearch_start(self, study: Study, trial: TrialRecord) -> None:
         if trial.native is not None or study.space is None:
             return
         # Nobody suggested it: it was enqueued, retried or unfinished. To Optuna it is enqueued.
@@ -98,12 +99,12 @@ class OptunaBackend(Backend):
 
     @hookimpl
     def hpsearch_suggest_parameter(
-        self, trial: Trial, name: str, distribution: Distribution
+        self, trial: TrialRecord, name: str, distribution: Distribution
     ) -> Any:
         return suggest(trial.native, name, distribution)
 
     @hookimpl
-    def hpsearch_report(self, trial: Trial, step: int, values: tuple[float, ...]) -> bool:
+    def hpsearch_report(self, trial: TrialRecord, step: int, values: tuple[float, ...]) -> bool:
         if len(values) > 1:
             return False  # Optuna takes reports, and prunes, in one direction only.
         trial.native.report(values[0], step)
@@ -111,41 +112,39 @@ class OptunaBackend(Backend):
         return prune
 
     @hookimpl
-    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
-        native = trial.native
-        if native is None:
-            if trial.number not in self._taken_over:
-                self._native.add_trial(to_optuna_trial(trial, study))
-            return
-        for name, value in trial.attrs.items():
-            native.set_user_attr(name, value)
-        self._numbers[native.number] = trial.number
-        if trial.state is TrialState.COMPLETE:
-            self._tell(self._native, native, trial.objectives)
-        else:
-            self._tell(self._native, native, None, to_optuna_state(trial.state))
+    def hpsearch_constrain(self, study: Study, trial: TrialRecord) -> Mapping[str, float]:
+        if not has_constraints(self._native.sampler):
+            return {}
+        if trial.native is None:
+            return constraints_of(self._native.sampler, to_optuna_trial(trial, study))
+        # The sampler asks its constraints_func when the trial is told, and asks it once.
+        self._end(trial)
+        return constraints(self._native, trial.native)
 
     @hookimpl
-    def hpsearch_best(self, study: Study) -> list[BestRun] | None:
-        infeasible = {
-            self._numbers.get(frozen.number)
-            for frozen in self._native.get_trials(deepcopy=False)
-            if not is_feasible(frozen)
-        }
-        if not infeasible:
-            return None
-        feasible = [trial for trial in study.trials if trial.number not in infeasible]
-        if len(study.directions) > 1:
-            best = pareto_front(feasible, study.directions)
-        else:
-            best = [trial for trial in [best_trial(feasible, study.directions[0])] if trial]
-        if not best:
-            logger.warning("no complete trial of study %r keeps the constraints", study.name)
-        return [BestRun.of(trial, self._native) for trial in best]
+    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
+        if trial.native is not None:
+            self._end(trial)
+        elif trial.number not in self._taken_over:
+            self._native.add_trial(to_optuna_trial(trial, study))
 
     @hookimpl
     def hpsearch_close(self) -> None:
         self._closing.close()
+
+    def _end(self, trial: TrialRecord) -> None:
+        """Tell Optuna how a trial ended, unless it knows."""
+        native = trial.native
+        if trial.number == self._ended:
+            return
+        for name, value in trial.attrs.items():
+            native.set_user_attr(name, value)
+        set_constraints(self._native, native, trial.constraints)
+        if trial.state is TrialState.COMPLETE:
+            self._tell(self._native, native, trial.objectives)
+        else:
+            self._tell(self._native, native, None, to_optuna_state(trial.state))
+        self._ended = trial.number
 
     def _ask(self) -> optuna.Trial:
         return self._native.ask(self._distributions)

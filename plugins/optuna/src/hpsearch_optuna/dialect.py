@@ -36,10 +36,14 @@ class OptunaDialect:
         """
         return Space({name: from_optuna(distribution) for name, distribution in native.items()})
 
-    def beside(self, native: Mapping[str, Any]) -> tuple[str, ...]:
-        """Distributions say nothing beside the space."""
+    def extra_settings(self, native: Mapping[str, Any]) -> tuple[str, ...]:
+        """Distributions say nothing in addition to the space."""
         del native
         return ()
+
+    def goals(self, native: Mapping[str, Any]) -> None:
+        """Distributions state no direction."""
+        del native
 
     def write(self, space: Space) -> dict[str, Any] | DefineByRun:
         """Return Optuna's distributions by name, or a function where the space has conditions.

@@ -88,7 +88,7 @@ def take_over(native: optuna.Study, study: Study) -> list[optuna.trial.FrozenTri
     """
     ended = [trial for trial in native.get_trials(deepcopy=False) if trial.state.is_finished()]
     if ended:
-        study.history.restore([from_optuna_trial(trial, study) for trial in ended], [])
+        study.history.adopt([from_optuna_trial(trial, study) for trial in ended])
     return ended
 
 

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import SpaceError
-from hpsearch.study.trial import Trial, TrialError, TrialState
+from hpsearch.study.outcome import Outcome, TrialError, TrialState
+from hpsearch.study.record import TrialRecord
+from hpsearch_optuna.constraints import constraints_as_attrs, constraints_in
 from hpsearch_optuna.space import from_optuna, to_optuna, to_optuna_value
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def teller() -> Callable[..., object]:
     return _tell_with_warning
 
 
-def to_optuna_trial(trial: Trial, study: Study) -> optuna.trial.FrozenTrial:
+def to_optuna_trial(trial: TrialRecord, study: Study) -> optuna.trial.FrozenTrial:
     """Return an ended trial as one that ``optuna.Study.add_trial`` takes."""
     from optuna.trial import create_trial
 
@@ -64,6 +66,7 @@ def to_optuna_trial(trial: Trial, study: Study) -> optuna.trial.FrozenTrial:
         distributions={name: to_optuna(item) for name, item in distributions.items()},
         intermediate_values=intermediate,
         user_attrs=dict(trial.attrs),
+        system_attrs=constraints_as_attrs(trial.constraints),
     )
     # Optuna keeps local times without a zone.
     frozen.datetime_start = datetime.fromtimestamp(trial.started)  # noqa: DTZ006
@@ -71,7 +74,7 @@ def to_optuna_trial(trial: Trial, study: Study) -> optuna.trial.FrozenTrial:
     return frozen
 
 
-def from_optuna_trial(frozen: optuna.trial.FrozenTrial, study: Study) -> Trial:
+def from_optuna_trial(frozen: optuna.trial.FrozenTrial, study: Study) -> TrialRecord:
     """Return an ended trial of Optuna's storage as one of the study's.
 
     Raises:
@@ -86,29 +89,27 @@ def from_optuna_trial(frozen: optuna.trial.FrozenTrial, study: Study) -> Trial:
             raise SpaceError(
                 f"trial {frozen.number} in Optuna's storage is not in the space: {error}"
             ) from None
-    trial = Trial(
+    trial = TrialRecord(
         frozen.number,
         params=params,
         study_seed=study.seed,
         fixed=frozen.system_attrs.get("fixed_params"),
         started=frozen.datetime_start.timestamp() if frozen.datetime_start else 0.0,
     )
-    trial.state = state
-    trial.ended = frozen.datetime_complete.timestamp() if frozen.datetime_complete else None
     trial.intermediate = {step: (value,) for step, value in frozen.intermediate_values.items()}
     trial.attrs = dict(frozen.user_attrs)
+    trial.constraints = constraints_in(frozen)
     if study.space is None or state is TrialState.FAILED:
         trial.distributions = {n: from_optuna(item) for n, item in frozen.distributions.items()}
-    if state is TrialState.COMPLETE:
-        trial.objectives = tuple(frozen.values)
-    if state is TrialState.FAILED:
-        trial.error = TrialError("Failed", "in an earlier run; Optuna's storage has no reason")
+    outcome = Outcome(
+        state,
+        tuple(frozen.values) if state is TrialState.COMPLETE else None,
+        TrialError("Failed", "in an earlier run; Optuna's storage has no reason")
+        if state is TrialState.FAILED
+        else None,
+    )
+    ended = trial.started
+    if frozen.datetime_complete is not None:
+        ended = frozen.datetime_complete.timestamp()
+    trial.end(outcome, ended, max(ended - trial.started, 0.0))
     return trial
-
-
-def is_feasible(frozen: optuna.trial.FrozenTrial) -> bool:
-    """Whether a trial keeps the constraints that the sampler or the objective set, if any."""
-    kept = frozen.system_attrs
-    if hasattr(frozen, "constraints"):
-        return all(value <= 0 for value in frozen.constraints.values())
-    return all(value <= 0 for value in kept.get("constraints") or ())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpsearch.plugins.backend import Backend, Capabilities
 from hpsearch.plugins.hookspecs import hookimpl
@@ -12,9 +11,8 @@ from hpsearch_ray.options import RayOptions
 
 if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
-    from hpsearch.plugins.backend import Exhausted
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
     from hpsearch_ray.engine import Engine
 
 
@@ -68,12 +66,7 @@ class RayBackend(Backend):
         return True
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
-        assert self._engine.proposals is not None
-        return self._engine.proposals.next(study, trial)
-
-    @hookimpl
-    def hpsearch_tell(self, trial: Trial) -> None:
+    def hpsearch_tell(self, trial: TrialRecord) -> None:
         # Tune tells the search algorithm itself of what it suggested.
         if not self._running or trial.fixed:
             assert self._engine.proposals is not None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,11 +17,13 @@ import ray
 from ray.exceptions import RayActorError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from hpsearch.study.channel import MessageChannel
+from hpsearch.execution.messages import MessageChannel
+from hpsearch.study.serial import dumps, loads
 
 if TYPE_CHECKING:
+    from hpsearch.execution.messages import Message
     from hpsearch.space.distributions import Distribution
-    from hpsearch.study.channel import Message
+    from hpsearch.study.record import TrialRecord
 
 
 class _Desk:
@@ -98,9 +99,9 @@ def open_desk(search: str, answer: Callable[[str, Message], Message]) -> Iterato
         clerk.join()
 
 
-def asking(search: str, trial: str) -> Callable[[str, Distribution], Any]:
+def asking(search: str, trial: str, record: TrialRecord) -> Callable[[str, Distribution], Any]:
     """Return what asks the study for a parameter of a trial that runs in this process."""
-    return MessageChannel(partial(ask, search, trial)).suggest
+    return MessageChannel(record, partial(ask, search, trial)).suggest
 
 
 def ask(search: str, trial: str, message: Message) -> Message:
@@ -112,17 +113,17 @@ def ask(search: str, trial: str, message: Message) -> Message:
 def call(search: str, method: str, trial: str, *arguments: Any) -> Any:
     """Call a method of the desk from a worker; messages go and come as JSON."""
     desk: Any = ray.get_actor(_name(search))
-    texts = [json.dumps(item) if isinstance(item, dict) else item for item in arguments]
+    texts = [dumps(item) if isinstance(item, dict) else item for item in arguments]
     reply = ray.get(getattr(desk, method).remote(trial, *texts))
-    return None if reply is None else json.loads(reply)
+    return None if reply is None else loads(reply)
 
 
 def _serve(desk: Any, answer: Callable[[str, Message], Message]) -> None:
     with contextlib.suppress(RayActorError):  # The desk is closed.
         while True:
             ticket, trial, message = ray.get(desk.next.remote())
-            reply = answer(trial, json.loads(message))
-            ray.get(desk.reply.remote(ticket, json.dumps(reply)))
+            reply = answer(trial, loads(message))
+            ray.get(desk.reply.remote(ticket, dumps(reply)))
 
 
 def _name(search: str) -> str:

@@ -30,9 +30,13 @@ class RayDialect:
         named, groups = flatten(native)
         return Space({name: read_value(name, value) for name, value in named.items()}, {}, groups)
 
-    def beside(self, native: Mapping[str, Any]) -> tuple[str, ...]:
+    def extra_settings(self, native: Mapping[str, Any]) -> tuple[str, ...]:
         """Name the grids: other backends take their values for choices."""
         return (GRID,) if any(is_grid(value) for value in _leaves(native)) else ()
+
+    def goals(self, native: Mapping[str, Any]) -> None:
+        """Ray's spaces state no direction."""
+        del native
 
     def write(self, space: Space) -> dict[str, Any]:
         """Return Ray's domains by name, nested where the space has groups.

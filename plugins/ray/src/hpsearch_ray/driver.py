@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import HpsearchError
-from hpsearch.execution.evaluate import Outcome
-from hpsearch.study.channel import answer
-from hpsearch.study.trial import TrialState
+from hpsearch.errors import HpsearchError, rebuilt
+from hpsearch.execution.messages import answer
+from hpsearch.study.outcome import Outcome, TrialState
+from hpsearch.study.serial import loads, outcome_from_dict
 from hpsearch_ray.holding import HOLDS, give_back
 from hpsearch_ray.metrics import MESSAGES, trial_id
 from hpsearch_ray.points import params_of
@@ -22,10 +21,10 @@ from hpsearch_ray.trainable import TrialFailed
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial as TuneTrial
 
+    from hpsearch.execution.messages import Message
     from hpsearch.space.space import Space
-    from hpsearch.study.channel import Message
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
     from hpsearch_ray.engine import Engine
 
 
@@ -49,8 +48,7 @@ class Driver:
         self.interrupted = False
         self._scheduler = engine.scheduler
         self._prefix = engine.prefix
-        self._trials: dict[str, Trial] = {}
-        self._given: dict[str, dict[str, Any]] = {}
+        self._trials: dict[str, TrialRecord] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._done_enough: set[str] = set()
         self._held: dict[str, str] = {}
@@ -73,11 +71,11 @@ class Driver:
             if self.error is None:
                 self.error = error
 
-    def name_of(self, trial: Trial) -> str:
+    def name_of(self, trial: TrialRecord) -> str:
         """Return Ray's id for a trial."""
         return trial_id(self._prefix, trial.number)
 
-    def started(self, trial: Trial, tune_trial: TuneTrial) -> None:
+    def started(self, trial: TrialRecord, tune_trial: TuneTrial) -> None:
         """Take note of a trial that was handed to Tune."""
         self._trials[tune_trial.trial_id] = trial
         self.live[tune_trial.trial_id] = tune_trial
@@ -158,19 +156,19 @@ class Driver:
             self._tell(name)
 
     def _hear(self, name: str, text: str) -> bool:
-        trial, prune = self._trials[name], False
-        for message in json.loads(text):
+        trial, stop = self._trials[name], False
+        for message in loads(text):
             if "outcome" in message:
-                self._outcomes[name] = Outcome.from_dict(message["outcome"])
-            elif message["call"] != "report" or message["step"] not in trial.intermediate:
-                # A trial that goes on from a checkpoint may report a step once more.
-                if message["call"] == "report" and name in self._given:
-                    self.study.history.change(trial, self._given.pop(name))
-                reply = answer(self.study.history, trial, message)
-                if "error" in reply:
-                    raise HpsearchError(f"trial {trial.number}: {reply['error']}")
-                prune = prune or (message["call"] == "report" and reply["result"])
-        return prune
+                self._outcomes.setdefault(name, outcome_from_dict(message["outcome"]))
+                continue
+            reply = answer(self.study.history, trial, message)
+            if "error" in reply:
+                error = rebuilt(reply["error"]["type"], reply["error"]["message"])
+                self._outcomes.setdefault(name, Outcome.failed(error))
+                stop = True
+            elif message["call"] == "report":
+                stop = stop or reply["result"]
+        return stop
 
     def _tell(self, name: str) -> None:
         del self.live[name]
@@ -178,7 +176,7 @@ class Driver:
             give_back(self._held.pop(name))
         self.study.history.tell(self._trials.pop(name), self._outcomes.pop(name))
 
-    def _stopped(self, trial: Trial, tune_trial: TuneTrial) -> Outcome:
+    def _stopped(self, trial: TrialRecord, tune_trial: TuneTrial) -> Outcome:
         """Say how a trial ended that Tune stopped: complete if it had all the time it may have."""
         if tune_trial.trial_id in self._done_enough or self._spent(tune_trial.last_result):
             last = trial.intermediate[max(trial.intermediate)] if trial.intermediate else ()

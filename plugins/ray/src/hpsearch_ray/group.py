@@ -14,18 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import HpsearchError, TrialPruned
-from hpsearch.execution.evaluate import Outcome
-from hpsearch.session.checks import check_json
-from hpsearch.study.channel import MessageChannel
-from hpsearch.study.trial import TrialState
+from hpsearch.execution.messages import MessageChannel
+from hpsearch.study.outcome import Outcome, TrialState
+from hpsearch.study.serial import (
+    outcome_from_dict,
+    outcome_to_dict,
+    plain,
+    record_from_dict,
+)
 from hpsearch_ray import desk
 from hpsearch_ray.holding import HOLDS, held_here
 from hpsearch_ray.metrics import STEP, as_metrics
 from hpsearch_ray.parcel import received
 
 if TYPE_CHECKING:
-    from hpsearch.execution.evaluate import Payload
-    from hpsearch.study.channel import Channel, Message
+    from hpsearch.execution.messages import Message
+    from hpsearch.study.channel import Channel
+    from hpsearch.study.record import TrialRecord
 
 
 _SETTINGS = {
@@ -60,7 +65,7 @@ class LeftTrial(Exception):  # noqa: N818 - why is told at the desk
 
 
 def run_together(
-    group: Group, search: str, trial: str, payload: Payload, channel: Channel
+    group: Group, search: str, trial: str, payload: Mapping[str, Any], channel: Channel
 ) -> Outcome:
     """Run a trial in a group of workers, and wait for its end.
 
@@ -118,7 +123,8 @@ def run_together(
         channel.annotate(name, fact)
     if ending["stopped"]:
         channel.stop()
-    return Outcome.from_dict(ending["outcome"])
+    outcome: Outcome = outcome_from_dict(ending["outcome"])
+    return outcome
 
 
 def _death(failed: Exception) -> Exception | None:
@@ -135,10 +141,11 @@ def _take_part(config: Mapping[str, Any]) -> None:
     if Path(config["folder"]).is_dir():
         os.chdir(config["folder"])
     rank = train.get_context().get_world_rank()
-    channel = MemberChannel(partial(desk.call, config["search"]), config["trial"], rank)
+    record = record_from_dict(config["payload"])
+    channel = MemberChannel(record, partial(desk.call, config["search"]), config["trial"], rank)
     if rank == 0:
         desk.ask(config["search"], config["trial"], {"call": HOLDS, "group": held_here()})
-    outcome = received(config["search"])(config["payload"], channel)
+    outcome = received(config["search"]).run(record, channel)
     pruned_alone = outcome.state is TrialState.PRUNED and not channel.told_to_prune
     alone = pruned_alone or outcome.state is TrialState.FAILED
     if rank and alone:
@@ -152,13 +159,16 @@ class MemberChannel(MessageChannel):
     """A worker's way to the study: the first one asks, and the others get the same answers.
 
     Args:
+        record: The trial's record in this process.
         call: Calls a method of the desk.
         trial: Ray's name of the trial.
         rank: Which worker this is.
     """
 
-    def __init__(self, call: Callable[..., Any], trial: str, rank: int) -> None:
-        super().__init__(self._ask if rank == 0 else self._read)
+    def __init__(
+        self, record: TrialRecord, call: Callable[..., Any], trial: str, rank: int
+    ) -> None:
+        super().__init__(record, self._ask if rank == 0 else self._read)
         self._call_desk = call
         self._of_trial = trial
         self._rank = rank
@@ -184,12 +194,20 @@ class MemberChannel(MessageChannel):
         if self._rank == 0:
             super().annotate(name, value)
         else:
-            check_json(f"the fact {name!r} is", value)
-            self.facts[name] = value
+            self.facts[name] = plain(f"the fact {name!r} is", value)
+            self._record.annotate(name, self.facts[name])
 
     def derive(self, values: Mapping[str, Any]) -> None:
         if self._rank == 0:
             super().derive(values)
+        else:
+            self._record.derive(values)
+
+    def constrain(self, name: str, value: float) -> None:
+        if self._rank == 0:
+            super().constrain(name, value)
+        else:
+            self._record.constrain(name, value)
 
     def stop(self) -> None:
         if self._rank == 0:
@@ -208,7 +226,7 @@ class MemberChannel(MessageChannel):
     def leave(self, outcome: Outcome, *, alone: bool) -> None:
         """Say how the trial ended here."""
         ending = {
-            "outcome": outcome.to_dict(),
+            "outcome": outcome_to_dict(outcome),
             "facts": self.facts if alone else {},
             "stopped": self.stopped and alone,
         }
@@ -224,7 +242,7 @@ class MemberChannel(MessageChannel):
 
     def _read(self, message: Message) -> Message:
         reply: Message = self._call_desk("read", self._of_trial, _key_of(message))
-        return reply
+        return {**reply, "request": message["request"]}  # it was another worker's
 
 
 def _key_of(message: Message) -> str | None:

@@ -25,7 +25,6 @@ from hpsearch_ray.group import Group
 from hpsearch_ray.hooks import Reports, Trials, read_criterion
 from hpsearch_ray.metrics import metric_names, mode_of
 from hpsearch_ray.parcel import sent
-from hpsearch_ray.proposals import Suggestions
 from hpsearch_ray.resources import Room, resources_of_a_trial
 from hpsearch_ray.search import Search
 from hpsearch_ray.trainable import Work
@@ -74,7 +73,6 @@ def _tune(
     study = driver.study
     resources = resources_of_a_trial(options.resources_per_trial, workers_per_trial)
     room = Room(resources, engine.most, changes_trials(engine.scheduler))
-    asked = engine.proposals if isinstance(engine.proposals, Suggestions) else None
     parcel = f"hpsearch-{secrets.token_hex(8)}"
     work = Work(parcel, driver.space, len(study.directions), study.seed, str(Path.cwd()))
     if workers_per_trial > 1:
@@ -95,7 +93,7 @@ def _tune(
             analysis = tune.run(
                 work.as_trainable(name),
                 name=f"{name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}_{engine.prefix}",
-                search_alg=Search(driver, room, asked),
+                search_alg=Search(driver, room, engine.proposals),
                 scheduler=engine.scheduler,
                 stop=Reports(driver, read_criterion(options.stop)),
                 callbacks=[Trials(driver), *options.callbacks, *loggers],

@@ -12,9 +12,9 @@ import numpy as np
 from ray.tune.search import Searcher
 from ray.tune.utils import flatten_dict
 
-from hpsearch.errors import HpsearchError
 from hpsearch.plugins.backend import EXHAUSTED
-from hpsearch.study.trial import TrialState
+from hpsearch.study.outcome import TrialState
+from hpsearch.study.seeds import derive_seed
 from hpsearch_ray.dialect import flatten
 from hpsearch_ray.domains import is_domain, is_grid
 from hpsearch_ray.metrics import trial_id
@@ -22,25 +22,17 @@ from hpsearch_ray.points import domain_of, drawn_of, is_constant, nearest, value
 
 if TYPE_CHECKING:
     from hpsearch.plugins.backend import Exhausted
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
-
-
-class NotYet(HpsearchError):  # noqa: N818 - a signal, and no error
-    """A search algorithm has no suggestion at the moment; it will be asked again."""
 
 
 class Proposals(Protocol):
     """Chooses parameters, and learns how trials ended."""
 
-    def next(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
-        """Return the parameters of a trial.
+    def next(self, study: Study, number: int) -> Mapping[str, Any] | Exhausted | None:
+        """Return the parameters of the trial of that number, None if there are none for now."""
 
-        Raises:
-            NotYet: There are none for the moment.
-        """
-
-    def replay(self, trial: Trial) -> None:
+    def replay(self, trial: TrialRecord) -> None:
         """Take note of a trial that ended and was not proposed here."""
 
 
@@ -67,11 +59,11 @@ class Draws(Proposals):
             if name not in self._grids and not is_constant(distribution)
         ]
 
-    def next(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def next(self, study: Study, number: int) -> Mapping[str, Any] | Exhausted | None:
         params = self._grid_point(study)
         if params is None:
             return EXHAUSTED
-        rng = np.random.default_rng(trial.seed)
+        rng = np.random.default_rng(derive_seed(study.seed, number))
         for name, distribution in self._space.parameters.items():
             if name in params:
                 continue
@@ -84,7 +76,7 @@ class Draws(Proposals):
                 (params[name],) = distribution.values() or ()
         return self._space.restrict(params)
 
-    def replay(self, trial: Trial) -> None:
+    def replay(self, trial: TrialRecord) -> None:
         """Remember nothing: the study has its trials."""
 
     def _grid_point(self, study: Study) -> dict[str, Any] | None:
@@ -116,11 +108,11 @@ class Suggestions(Proposals):
         self._prefix = prefix
         self._mine: set[str] = set()
 
-    def next(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
-        name = trial_id(self._prefix, trial.number)
+    def next(self, study: Study, number: int) -> Mapping[str, Any] | Exhausted | None:
+        name = trial_id(self._prefix, number)
         suggestion: Any = self.searcher.suggest(name)
         if suggestion is None:
-            raise NotYet("the search algorithm has no suggestion at the moment")
+            return None
         if suggestion == Searcher.FINISHED:
             return EXHAUSTED
         self._mine.add(name)
@@ -133,7 +125,7 @@ class Suggestions(Proposals):
                 params[parameter] = value_of(distribution, drawn[parameter])
         return self._space.restrict(params)
 
-    def replay(self, trial: Trial) -> None:
+    def replay(self, trial: TrialRecord) -> None:
         rng = np.random.default_rng(trial.seed)
         point = {}
         for name, distribution in self._space.parameters.items():

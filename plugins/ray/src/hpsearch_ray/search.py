@@ -1,7 +1,7 @@
-"""Tune's side of asking for trials: a search algorithm that asks the study's history.
+"""Tune's side of asking for trials: a search algorithm that starts the study's trials.
 
-It works for whoever suggests: what the history hands out may be enqueued, unfinished, retried, or a
-backend's suggestion.
+Trials that wait (enqueued, unfinished, retried) come first. Where Ray is the backend, the others
+begin with its own proposals; where it only runs another backend's trials, the study is asked.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_par
 from ray.tune.search import SearchAlgorithm
 from ray.tune.search.variant_generator import format_vars
 
+from hpsearch.plugins.backend import EXHAUSTED
 from hpsearch_ray.metrics import OBJECTIVE
 from hpsearch_ray.points import config_of
-from hpsearch_ray.proposals import NotYet, Suggestions
+from hpsearch_ray.proposals import Suggestions
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Experiment
 
+    from hpsearch.study.record import TrialRecord
     from hpsearch_ray.driver import Driver
+    from hpsearch_ray.proposals import Proposals
     from hpsearch_ray.resources import Room
 
 
@@ -31,14 +34,15 @@ class Search(SearchAlgorithm):
     Args:
         driver: Keeps the trials that run.
         room: How many may run.
-        suggestions: The user's search algorithm, which hears what Tune tells one; None for none.
+        proposals: Where parameters come from; None where that is another backend.
     """
 
-    def __init__(self, driver: Driver, room: Room, suggestions: Suggestions | None) -> None:
+    def __init__(self, driver: Driver, room: Room, proposals: Proposals | None) -> None:
         self._driver = driver
-        self._history = driver.study.history
+        self._control = driver.study.history
         self._room = room
-        self._suggestions = suggestions
+        self._proposals = proposals
+        self._suggestions = proposals if isinstance(proposals, Suggestions) else None
         self._parser = _make_parser()
         self._experiment: Experiment | None = None
 
@@ -61,7 +65,7 @@ class Search(SearchAlgorithm):
 
     def is_finished(self) -> bool:
         """Whether no trial will start any more, as things are."""
-        finished: bool = self._finished or not self._history.may_start()
+        finished: bool = self._finished or not self._control.may_start()
         return finished
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -81,11 +85,19 @@ class Search(SearchAlgorithm):
         with self._driver.guarded():
             self._suggestions.searcher.on_trial_complete(trial_id, result=result, error=error)
 
+    def _next(self) -> TrialRecord | None:
+        """Start the next trial of the study, None if there is none for the moment."""
+        if self._proposals is None or self._control.has_waiting:
+            return self._control.ask()
+        params = self._proposals.next(self._driver.study, self._control.next_number)
+        if params is EXHAUSTED:
+            self._control.request_stop("Ray has nothing left to try")
+        elif params is not None:
+            return self._control.begin(params)
+        return None
+
     def _ask(self) -> TuneTrial | None:
-        try:
-            trial = self._history.ask()
-        except NotYet:
-            return None
+        trial = self._next()
         if trial is None:
             return None
         assert self._experiment is not None

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
 from hpsearch.errors import ArgumentError, SpaceError, TrialPruned
-from hpsearch.session.checks import check_json
 from hpsearch.study.channel import Channel
-from hpsearch.study.trial import TrialState
+from hpsearch.study.outcome import TrialState
+from hpsearch.study.record import TrialRecord
+from hpsearch.study.serial import dumps, outcome_to_dict, payload_of, plain
 from hpsearch_ray.desk import asking
 from hpsearch_ray.group import Group, run_together
 from hpsearch_ray.metrics import MESSAGES, STEP, as_metrics, number_of
@@ -25,10 +26,10 @@ from hpsearch_ray.parcel import received
 from hpsearch_ray.points import params_of
 
 if TYPE_CHECKING:
-    from hpsearch.execution.evaluate import Outcome
+    from hpsearch.execution.messages import Message
     from hpsearch.space.distributions import Distribution
     from hpsearch.space.space import Space
-    from hpsearch.study.channel import Message
+    from hpsearch.study.outcome import Outcome
 
 CLEANUP_SECONDS = 3600
 """How long a worker waits for a trial that was stopped to clean up, before it is given up."""
@@ -72,22 +73,20 @@ class Work:
         name = tune.get_context().get_trial_id()
         number = number_of(name)
         if self.space is None:
-            params, suggest = dict(config), asking(self.parcel, name)
+            params = dict(config)
         else:
             params = params_of(self.space, config)
+        record = TrialRecord(number, params=params, study_seed=self.study_seed)
+        if self.space is None:
+            suggest = asking(self.parcel, name, record)
+        else:
             suggest = partial(known_beforehand, self.space, params)
-        channel = WorkerChannel(suggest, self.directions)
-        with _checkpoint_folder() as resume_from:
-            payload = {
-                "number": number,
-                "id": str(number),
-                "params": params,
-                "study_seed": self.study_seed,
-                "resume_from": resume_from,
-            }
+        channel = WorkerChannel(record, suggest, self.directions)
+        with _checkpoint_folder() as record.resume_from:
             if self.group is None:
-                outcome = received(self.parcel)(payload, channel)
+                outcome = received(self.parcel).run(record, channel)
             else:
+                payload = payload_of(record)
                 outcome = run_together(self.group, self.parcel, name, payload, channel)
         channel.end(outcome)
 
@@ -107,12 +106,20 @@ class WorkerChannel(Channel):
     Nothing comes back but the end: where Ray has decided to stop the trial, the report raises.
 
     Args:
+        record: The trial's record in this process.
         suggest: Answers a trial that asks for a parameter.
         directions: How many objective values there are.
     """
 
-    def __init__(self, suggest: Callable[[str, Distribution], Any], directions: int) -> None:
+    def __init__(
+        self,
+        record: TrialRecord,
+        suggest: Callable[[str, Distribution], Any],
+        directions: int,
+    ) -> None:
+        self._record = record
         self._suggest = suggest
+        self._requests = count()
         self._directions = directions
         self._unsent: list[Message] = []
         # A trial that never reports has no value but its objective, at step 0.
@@ -132,7 +139,8 @@ class WorkerChannel(Channel):
                 f"{len(values)} values were reported at step {step}, and the study has "
                 f"{self._directions} direction{'s' if self._directions > 1 else ''}"
             )
-        self._say("report", step=step, values=list(values))
+        self._say("report", step=step, values=list(values), checkpoint=checkpoint)
+        self._record.report(step, values)
         self._last = (step, values)
         saved = None if checkpoint is None else tune.Checkpoint.from_directory(checkpoint)
         try:
@@ -146,12 +154,20 @@ class WorkerChannel(Channel):
         return self._suggest(name, distribution)
 
     def derive(self, values: Mapping[str, Any]) -> None:
-        check_json("the space function returned", dict(values))
-        self._say("derive", values=dict(values))
+        facts = plain("the space function returned", values)
+        self._say("derive", values=facts)
+        self._record.derive(facts)
+
+    def constrain(self, name: str, value: float) -> None:
+        self._say("constrain", name=name, value=value)
+        self._record.constrain(name, value)
 
     def annotate(self, name: str, value: Any) -> None:
-        check_json(f"the fact {name!r} is", value)
-        self._say("annotate", name=name, value=value)
+        if not isinstance(name, str):
+            raise ArgumentError(f"the name of a fact is {name!r}, expected a text")
+        fact = plain(f"the fact {name!r} is", value)
+        self._say("annotate", name=name, value=fact)
+        self._record.annotate(name, fact)
 
     def stop(self) -> None:
         self._say("stop")
@@ -165,17 +181,18 @@ class WorkerChannel(Channel):
         """
         if self._stopped:
             raise SystemExit(0)
-        self._unsent.append({"outcome": outcome.to_dict()})
+        self._unsent.append({"outcome": outcome_to_dict(outcome)})
         if outcome.state is TrialState.FAILED:
-            raise TrialFailed(json.dumps(self._unsent))
+            raise TrialFailed(dumps(self._unsent))
         step, values = self._last
         tune.report({**self._result(step, outcome.objectives or values), "done": True})
 
     def _say(self, call: str, **arguments: Any) -> None:
-        self._unsent.append({"call": call, **arguments})
+        request = {"trial": self._record.number, "request": next(self._requests)}
+        self._unsent.append({**request, "call": call, **arguments})
 
     def _result(self, step: int, values: tuple[float, ...]) -> dict[str, Any]:
-        said, self._unsent = json.dumps(self._unsent), []
+        said, self._unsent = dumps(self._unsent), []
         return {**as_metrics(values), STEP: step, MESSAGES: said}
 
 

@@ -17,11 +17,9 @@ from hpsearch.errors import (
 )
 from hpsearch.plugins.backend import Backend, Capabilities
 from hpsearch.plugins.hookspecs import hookimpl
-from hpsearch.session.coordinator import INTERRUPTED
 from hpsearch.space.space import Space
-from hpsearch.study.best import best_trial, pareto_front
-from hpsearch.study.study import BestRun
-from hpsearch.study.trial import Trial, TrialState
+from hpsearch.study.outcome import INTERRUPTED, TrialState
+from hpsearch.study.record import TrialRecord
 from hpsearch_sigopt import runs
 from hpsearch_sigopt.body import experiment_body, said
 from hpsearch_sigopt.connect import connect
@@ -99,18 +97,18 @@ class SigOptBackend(Backend):
         self._known = take_over(study, self._space, self._metrics, observed, mine)
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any]:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any]:
         trial.native = self._experiment.suggest({**_facts(study), "trial": trial.number})
         return self._space.decode(trial.native.assignments)
 
     @hookimpl
-    def hpsearch_start(self, trial: Trial) -> None:
+    def hpsearch_start(self, study: Study, trial: TrialRecord) -> None:
         self._live = True  # What is told before is of an earlier search.
         if self._experiment.address is not None:
-            trial.attrs[ADDRESS] = self._experiment.address
+            study.history.annotate(trial, ADDRESS, self._experiment.address)
 
     @hookimpl
-    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         if trial.error is not None and trial.error.type == INTERRUPTED:
             if trial.native is not None:
                 self._experiment.withdraw(trial.native)
@@ -126,18 +124,8 @@ class SigOptBackend(Backend):
             study.history.request_stop(f"SigOpt's budget of {self._budget} observations is spent")
 
     @hookimpl
-    def hpsearch_best(self, study: Study) -> list[BestRun] | None:
-        if not self._metrics.have_thresholds:
-            return None
-        accepted = [trial for trial in study.trials if self._metrics.accept(trial)]
-        if len(study.directions) > 1:
-            best = pareto_front(accepted, study.directions)
-        else:
-            best = [trial for trial in [best_trial(accepted, study.directions[0])] if trial]
-        if not best:
-            logger.warning("no complete trial of study %r keeps the thresholds", study.name)
-        native = self._refreshed(study)
-        return [BestRun.of(trial, native) for trial in best]
+    def hpsearch_constrain(self, trial: TrialRecord) -> Mapping[str, float]:
+        return self._metrics.constraints(trial)
 
     @hookimpl
     def hpsearch_close(self, study: Study, error: BaseException | None) -> None:
@@ -152,7 +140,7 @@ class SigOptBackend(Backend):
             logger.warning("SigOpt's experiment shows no progress: %s", problem)
         return study.native
 
-    def _check_said(self, trial: Trial) -> None:
+    def _check_said(self, trial: TrialRecord) -> None:
         """Speak up for a metric that a trial says nothing of; raise if no trial ever did."""
         if trial.state is not TrialState.COMPLETE:
             return

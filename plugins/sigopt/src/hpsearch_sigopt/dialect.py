@@ -87,11 +87,25 @@ class SigOptDialect:
         constraints = body.get("linear_constraints") or ()
         return Space(constrain(parameters, constraints), conditions)
 
-    def beside(self, native: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> tuple[str, ...]:
-        """Name what an experiment says beside its space."""
+    def extra_settings(
+        self, native: Sequence[Mapping[str, Any]] | Mapping[str, Any]
+    ) -> tuple[str, ...]:
+        """Name what an experiment says in addition to its space."""
         if not isinstance(native, Mapping):
             return ()
         return tuple(key for key in BESIDE_KEYS if native.get(key) is not None)
+
+    def goals(
+        self, native: Sequence[Mapping[str, Any]] | Mapping[str, Any]
+    ) -> tuple[str, ...] | None:
+        """Return the objectives of an experiment's optimised metrics, if each states one."""
+        metrics = native.get("metrics") if isinstance(native, Mapping) else None
+        stated = [
+            metric.get("objective")
+            for metric in metrics or ()
+            if isinstance(metric, Mapping) and metric.get("strategy", "optimize") == "optimize"
+        ]
+        return tuple(map(str, stated)) if stated and None not in stated else None
 
     def write(self, space: Space) -> list[dict[str, Any]] | dict[str, Any]:
         """Return the parameter list, or an experiment where the space needs more than that.

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpsearch.errors import OptionError, listed, nearest
-from hpsearch.study.trial import Trial
+from hpsearch.study.record import TrialRecord
 
 _KEYS = ("name", "objective", "strategy", "threshold")
 _STRATEGIES = ("optimize", "store", "constraint")
@@ -55,16 +55,11 @@ class Metrics:
                     f"says {direction!r}"
                 )
 
-    @property
-    def have_thresholds(self) -> bool:
-        """Whether some trial's values may be unacceptable."""
-        return any("threshold" in metric for metric in self.definitions)
-
-    def missing(self, trial: Trial) -> list[str]:
+    def missing(self, trial: TrialRecord) -> list[str]:
         """Return the names of the metrics that the trial says nothing of, beside its objective."""
         return [name for name in self._others if _said(trial, name) is None]
 
-    def values(self, trial: Trial) -> dict[str, float] | None:
+    def values(self, trial: TrialRecord) -> dict[str, float] | None:
         """Return every metric's value, None if the trial has not all of them.
 
         The objective of a pruned trial is what it reported last.
@@ -87,12 +82,17 @@ class Metrics:
         objectives = tuple(values[metric["name"]] for metric in self._optimised)
         return objectives, {name: values[name] for name in self._others}
 
-    def accept(self, trial: Trial) -> bool:
-        """Whether a trial has every metric, and each within its threshold."""
-        values = self.values(trial)
-        return values is not None and all(
-            _within(values[metric["name"]], metric) for metric in self.definitions
-        )
+    def constraints(self, trial: TrialRecord) -> dict[str, float]:
+        """Return how far each metric with a threshold is beyond it; above 0 is not acceptable.
+
+        A trial that does not say a metric is infinitely far beyond.
+        """
+        values = self.values(trial) or {}
+        return {
+            metric["name"]: _beyond(values.get(metric["name"]), metric)
+            for metric in self.definitions
+            if "threshold" in metric
+        }
 
 
 def _read(given: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _read(given: str | Mapping[str, Any]) -> dict[str, Any]:
     return metric
 
 
-def _said(trial: Trial, name: str) -> float | None:
+def _said(trial: TrialRecord, name: str) -> float | None:
     """Return what a trial annotated under a metric's name, or its evaluation has under it."""
     evaluated = trial.attrs.get("metrics")
     for facts in (trial.attrs, evaluated if isinstance(evaluated, Mapping) else {}):
@@ -132,12 +132,11 @@ def _said(trial: Trial, name: str) -> float | None:
     return None
 
 
-def _within(value: float, metric: Mapping[str, Any]) -> bool:
-    if "threshold" not in metric:
-        return True
-    if metric.get("objective", "maximize") == "minimize":
-        return bool(value <= metric["threshold"])
-    return bool(value >= metric["threshold"])
+def _beyond(value: float | None, metric: Mapping[str, Any]) -> float:
+    if value is None:
+        return math.inf
+    minimize = metric.get("objective", "maximize") == "minimize"
+    return float(value - metric["threshold"] if minimize else metric["threshold"] - value)
 
 
 def _is_number(value: Any) -> bool:

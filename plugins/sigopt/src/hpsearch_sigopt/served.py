@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import SpaceError
-from hpsearch.study.trial import Trial, TrialError, TrialState
+from hpsearch.study.outcome import Outcome, TrialError, TrialState
+from hpsearch.study.record import TrialRecord
 from hpsearch_sigopt.experiment import Experiment, Observed
 from hpsearch_sigopt.server import asking, complete, url_of
 
@@ -119,7 +120,7 @@ def take_over(
             _as_trial(number, item, study, space, metrics) for number, item in enumerate(observed)
         ]
         if trials:
-            study.history.restore(trials, [])
+            study.history.adopt(trials)
         return {trial.number for trial in trials}
     ours = {int(item.facts["trial"]) for item in observed if facts.items() <= item.facts.items()}
     if len(ours) < len(observed):
@@ -134,7 +135,7 @@ def take_over(
 
 def _as_trial(
     number: int, observed: Observed, study: Study, space: SigOptSpace, metrics: Metrics
-) -> Trial:
+) -> TrialRecord:
     try:
         params = space.decode(observed.assignments)
         if study.space is not None:
@@ -143,13 +144,12 @@ def _as_trial(
         raise SpaceError(
             f"observation {number} of SigOpt's experiment is not in the space: {error}"
         ) from None
-    trial = Trial(number, params=params, study_seed=study.seed, started=observed.created)
-    trial.ended = observed.created
+    trial = TrialRecord(number, params=params, study_seed=study.seed, started=observed.created)
     if observed.values is None:
-        trial.state = TrialState.FAILED
-        trial.error = TrialError("Failed", "SigOpt has it as failed")
+        failed = TrialError("Failed", "SigOpt has it as failed")
+        trial.end(Outcome(TrialState.FAILED, error=failed), observed.created, 0.0)
     else:
-        trial.state = TrialState.COMPLETE
-        trial.objectives, others = metrics.split(observed.values)
+        objectives, others = metrics.split(observed.values)
+        trial.end(Outcome(TrialState.COMPLETE, objectives), observed.created, 0.0)
         trial.attrs.update(others)
     return trial

@@ -16,8 +16,8 @@ from hpsearch_wandb.runs import OfflineRuns
 from hpsearch_wandb.sweep import Sweep
 
 if TYPE_CHECKING:
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
     from hpsearch_wandb.choosing import Chooser, Stopper
     from hpsearch_wandb.runs import Runs
 
@@ -68,23 +68,23 @@ class WandbBackend(Backend):
         sweep.heed_cap(study)
 
     @hookimpl
-    def hpsearch_suggest(self, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def hpsearch_suggest(self, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         return self._chooser.suggest(trial)
 
     @hookimpl
-    def hpsearch_start(self, study: Study, trial: Trial) -> None:
+    def hpsearch_start(self, study: Study, trial: TrialRecord) -> None:
         assert self._runs is not None
         self._chooser.start(trial)
         self._runs.open(trial)
         self._sweep.heed_cap(study)
 
     @hookimpl
-    def hpsearch_report(self, trial: Trial, step: int, values: tuple[float, ...]) -> bool:
+    def hpsearch_report(self, trial: TrialRecord, step: int, values: tuple[float, ...]) -> bool:
         runs.report(trial.native, self._sweep.report_name, step, values[0])
         return self._stopper is not None and self._stopper.stops(trial)
 
     @hookimpl
-    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         assert self._runs is not None
         self._chooser.tell(trial)
         if self._stopper is not None:

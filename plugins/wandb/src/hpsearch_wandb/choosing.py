@@ -14,31 +14,31 @@ from hpsearch.space.space import Space
 from hpsearch_wandb.parameters import draw
 
 if TYPE_CHECKING:
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
     from hpsearch_wandb.sweep import Sweep
 
 
 class Chooser(Protocol):
     """Chooses the parameters of each trial, and hears of all that start and end."""
 
-    def suggest(self, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def suggest(self, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         """Return a point of the space, or ``EXHAUSTED``."""
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: TrialRecord) -> None:
         """Take note of a trial that runs, whoever chose it."""
 
-    def tell(self, trial: Trial) -> None:
+    def tell(self, trial: TrialRecord) -> None:
         """Take note of how a trial ended."""
 
 
 class Stopper(Protocol):
     """Decides which trials are to be stopped."""
 
-    def stops(self, trial: Trial) -> bool:
+    def stops(self, trial: TrialRecord) -> bool:
         """Whether the trial is to be stopped, as of its last report."""
 
-    def tell(self, trial: Trial) -> None:
+    def tell(self, trial: TrialRecord) -> None:
         """Take note of how a trial ended."""
 
 
@@ -65,17 +65,17 @@ class _Random:
     def __init__(self, space: Space) -> None:
         self._space = space
 
-    def suggest(self, trial: Trial) -> Mapping[str, Any]:
+    def suggest(self, trial: TrialRecord) -> Mapping[str, Any]:
         rng = random.Random(trial.seed)
         params: dict[str, Any] = {}
         for name, distribution in self._space.active(params):
             params[name] = draw(distribution, rng)
         return params
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: TrialRecord) -> None:
         """Remember nothing: draws are independent."""
 
-    def tell(self, trial: Trial) -> None:
+    def tell(self, trial: TrialRecord) -> None:
         """Remember nothing: draws are independent."""
 
 
@@ -93,17 +93,17 @@ class _Grid:
         self._points = points(Space(dict(by_name), space.conditions, space.groups))
         self._tried: set[tuple[tuple[str, str], ...]] = set()
 
-    def suggest(self, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def suggest(self, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         for point in self._points:
             # A point that was resumed or enqueued has been tried without being suggested.
             if _key(point) not in self._tried:
                 return point
         return EXHAUSTED
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: TrialRecord) -> None:
         self._tried.add(_key(trial.params))
 
-    def tell(self, trial: Trial) -> None:
+    def tell(self, trial: TrialRecord) -> None:
         self._tried.add(_key(trial.params))
 
 

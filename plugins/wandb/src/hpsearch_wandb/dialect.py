@@ -74,9 +74,15 @@ class WandbDialect:
             read_parameters[name] = distribution
         return Space(read_parameters, groups=groups)
 
-    def beside(self, native: Mapping[str, Any]) -> tuple[str, ...]:
-        """Name what the config says beside its parameters."""
+    def extra_settings(self, native: Mapping[str, Any]) -> tuple[str, ...]:
+        """Name what the config says in addition to its parameters."""
         return tuple(section for section in native if section != "parameters")
+
+    def goals(self, native: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Return the goal of the sweep's metric, if it states one."""
+        metric = native.get("metric")
+        goal = metric.get("goal") if isinstance(metric, Mapping) else None
+        return None if goal is None else (str(goal),)
 
     def write(self, space: Space) -> dict[str, Any]:
         """Return a sweep config with the method random.

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.plugins.installers import Engine
 from hpsearch.space.distributions import Distribution, Float, Int, Native
-from hpsearch.study.trial import TrialState
+from hpsearch.study.outcome import TrialState
 from hpsearch_wandb.parameters import draw, encode
 
 if TYPE_CHECKING:
     from hpsearch.space.space import Space
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
     from hpsearch_wandb.sweep import Sweep
 
 ENGINE = Engine(
@@ -60,9 +60,9 @@ class Bayes:
             "parameters": {name: axis.definition for name, axis in self._searched.items()},
         }
         self._ended: list[Any] = []
-        self._running: dict[int, Trial] = {}
+        self._running: dict[int, TrialRecord] = {}
 
-    def suggest(self, trial: Trial) -> Mapping[str, Any]:
+    def suggest(self, trial: TrialRecord) -> Mapping[str, Any]:
         """Return a point of the space."""
         found: Mapping[str, Any] = {}
         if self._searched:
@@ -76,11 +76,11 @@ class Bayes:
         }
         return self._space.restrict(values)
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: TrialRecord) -> None:
         """Take note of a trial that runs, whoever chose it."""
         self._running[trial.number] = trial
 
-    def tell(self, trial: Trial) -> None:
+    def tell(self, trial: TrialRecord) -> None:
         """Take note of how a trial ended."""
         self._running.pop(trial.number, None)
         if trial.state is TrialState.COMPLETE:
@@ -93,7 +93,7 @@ class Bayes:
 
     def _run(
         self,
-        trial: Trial,
+        trial: TrialRecord,
         state: str,
         summary: Mapping[str, float] | None = None,
         history: Sequence[Mapping[str, float]] = (),
@@ -131,7 +131,7 @@ class Hyperband:
         }
         self._others: dict[int, Any] = {}
 
-    def stops(self, trial: Trial) -> bool:
+    def stops(self, trial: TrialRecord) -> bool:
         """Whether the trial is to be stopped, as of its last report."""
         with engine_at_work() as sweeps:
             run = self._run(sweeps, trial, "running")
@@ -141,16 +141,16 @@ class Hyperband:
             self._others[trial.number] = self._run(sweeps, trial, "finished")
         return any(candidate is run for candidate in stopped)
 
-    def tell(self, trial: Trial) -> None:
+    def tell(self, trial: TrialRecord) -> None:
         """Take note of a trial that ended, also in an earlier run of the study."""
         with engine_at_work() as sweeps:
             self._others[trial.number] = self._run(sweeps, trial, "finished")
 
-    def _run(self, sweeps: Any, trial: Trial, state: str) -> Any:
+    def _run(self, sweeps: Any, trial: TrialRecord, state: str) -> Any:
         return sweeps.SweepRun(name=trial.id, state=state, history=curve(trial, self._metric))
 
 
-def curve(trial: Trial, metric: str) -> list[dict[str, float]]:
+def curve(trial: TrialRecord, metric: str) -> list[dict[str, float]]:
     """Return what a trial reported, as the engine reads a run's history."""
     return [{metric: values[0]} for values in trial.intermediate.values()]
 

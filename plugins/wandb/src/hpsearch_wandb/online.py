@@ -20,8 +20,8 @@ from hpsearch_wandb.agent import Job, SweepAgent
 if TYPE_CHECKING:
     import wandb
 
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
     from hpsearch_wandb.options import WandbOptions
     from hpsearch_wandb.server import ServerSweep
     from hpsearch_wandb.sweep import Sweep
@@ -66,7 +66,7 @@ class OnlineSweep:
                 len(self._missing),
             )
 
-    def suggest(self, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def suggest(self, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         """Return what the server proposes next; its run is then open."""
         if self._agent is None:
             self._agent = SweepAgent(self._sweep.id, self._sweep.entity, self._sweep.project)
@@ -78,24 +78,24 @@ class OnlineSweep:
         trial.id = trial.native.id
         return self._point(trial.native.config)
 
-    def start(self, trial: Trial) -> None:
+    def start(self, trial: TrialRecord) -> None:
         """Remember nothing: the server does."""
 
-    def tell(self, trial: Trial) -> None:
+    def tell(self, trial: TrialRecord) -> None:
         """Remember nothing: the server does, from the run."""
 
-    def stops(self, trial: Trial) -> bool:
+    def stops(self, trial: TrialRecord) -> bool:
         """Whether the server wants the running trial stopped."""
         return self._job is not None and self._job.stopped
 
-    def open(self, trial: Trial) -> None:
+    def open(self, trial: TrialRecord) -> None:
         """Open a run for a trial, unless the server proposed it."""
         if trial.native is None:
             trial.native = self._own_run(trial)
         fact = {**self._sweep.fact, "run": trial.native.id}
         self._study.history.annotate(trial, server.FACT, fact)
 
-    def finish(self, trial: Trial) -> None:
+    def finish(self, trial: TrialRecord) -> None:
         """Finish the trial's run; make one of an earlier trial that the sweep has not."""
         run = trial.native
         if run is None:
@@ -127,7 +127,7 @@ class OnlineSweep:
                 logger.warning("the study goes on in another W&B sweep: %s", error)
         return server.create(self._config, self._space)
 
-    def _own_run(self, trial: Trial) -> wandb.Run:
+    def _own_run(self, trial: TrialRecord) -> wandb.Run:
         """Open a run of the sweep that the server did not propose."""
         import wandb
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.errors import OptionError
-from hpsearch.study.trial import TrialState
+from hpsearch.study.outcome import TrialState
 
 if TYPE_CHECKING:
     import wandb
 
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
     from hpsearch_wandb.options import Mode, WandbOptions
     from hpsearch_wandb.sweep import Sweep
 
@@ -30,10 +30,10 @@ class Runs(Protocol):
 
     sweep_id: str
 
-    def open(self, trial: Trial) -> None:
+    def open(self, trial: TrialRecord) -> None:
         """Open the trial's run, which becomes ``trial.native``."""
 
-    def finish(self, trial: Trial) -> None:
+    def finish(self, trial: TrialRecord) -> None:
         """Finish the trial's run; a trial of an earlier search has none."""
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class OfflineRuns:
         # W&B says some twenty lines of each offline run, unless the user wants them.
         self._quiet: dict[str, Any] = {} if "WANDB_SILENT" in os.environ else {"silent": True}
 
-    def open(self, trial: Trial) -> None:
+    def open(self, trial: TrialRecord) -> None:
         """Open the trial's run; it is ``wandb.run`` unless another run is open already."""
         import wandb
 
@@ -85,7 +85,7 @@ class OfflineRuns:
             trial, "wandb", {"sweep": self.sweep_id, "run": run.id, "dir": run.settings.sync_dir}
         )
 
-    def finish(self, trial: Trial) -> None:
+    def finish(self, trial: TrialRecord) -> None:
         """Finish the trial's run, if it has one: a trial of an earlier search has none."""
         run = self._open.pop(trial.number, None)
         if run is not None:
@@ -137,7 +137,7 @@ def new_id() -> str:
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
 
 
-def config_of(trial: Trial, study: Study) -> dict[str, Any]:
+def config_of(trial: TrialRecord, study: Study) -> dict[str, Any]:
     """Return a trial's parameters as W&B's config has them, nested ones nested."""
     space = study.space
     if space is None:
@@ -172,7 +172,7 @@ def report(run: wandb.Run, name: str, step: int, value: float) -> None:
     run.log({name: value, STEP: step})
 
 
-def finish(run: wandb.Run, trial: Trial, metric: str) -> None:
+def finish(run: wandb.Run, trial: TrialRecord, metric: str) -> None:
     """Write how a trial ended into its run, and finish it: with an exit code of 1 if it failed."""
     run.summary.update({"trial": trial.number, "state": str(trial.state)})
     if trial.objectives is not None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from hpsearch.space.distributions import Distribution
     from hpsearch.space.space import Space
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
     from hpsearch_wandb.options import WandbOptions
     from hpsearch_wandb.sweep import Sweep
 
@@ -61,7 +61,7 @@ class ServerSweep:
         latest = max((trial.started for trial in here), default=0.0)
         return {t.number for t in study.trials if not self._has(t) and (t.ended or 0.0) > latest}
 
-    def _has(self, trial: Trial) -> bool:
+    def _has(self, trial: TrialRecord) -> bool:
         noted = trial.attrs.get(FACT, {})
         return all(noted.get(name) == value for name, value in self.fact.items())
 

@@ -12,8 +12,8 @@ from hpsearch.errors import SpaceError, listed, nearest
 from hpsearch_wandb.options import METHODS
 
 if TYPE_CHECKING:
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
     from hpsearch_wandb.options import WandbOptions
 
 logger = logging.getLogger("hpsearch")
@@ -117,7 +117,7 @@ class Sweep:
         if cap is not None and len(study.trials) >= cap:
             study.history.request_stop(f"the sweep's run_cap of {cap} was reached")
 
-    def heed_target(self, study: Study, trial: Trial) -> None:
+    def heed_target(self, study: Study, trial: TrialRecord) -> None:
         """Start no more trials once one has reached the metric's ``target``."""
         target = self.config["metric"].get("target")
         if target is None or trial.objectives is None:

@@ -15,17 +15,19 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from hpsearch.errors import ArgumentError, HpsearchError
-from hpsearch.execution.evaluate import Evaluate, Outcome
+from hpsearch.execution.evaluate import Evaluate
 from hpsearch.execution.executor import Executor
+from hpsearch.execution.messages import answer
 from hpsearch.execution.pickling import pack
 from hpsearch.execution.process import devices
 from hpsearch.execution.process.options import ProcessOptions
-from hpsearch.study.channel import answer
-from hpsearch.study.trial import Trial, TrialError, TrialState
+from hpsearch.study.outcome import Outcome, TrialError, TrialState
+from hpsearch.study.record import TrialRecord
+from hpsearch.study.serial import error_from_dict, outcome_from_dict
 
 if TYPE_CHECKING:
     from hpsearch.execution.process.worker import Worker
-    from hpsearch.session.coordinator import History
+    from hpsearch.study.control import Control
 
 _LOOK_AGAIN = 1.0
 """Seconds between two looks at whether the workers are alive.
@@ -60,12 +62,12 @@ class ProcessExecutor(Executor):
         self._environment = devices.threads(self.n_workers, options.threads_per_worker)
         self._options = options
         self._workers: list[Worker] = []
-        self._ended: deque[tuple[Trial, Outcome]] = deque()
+        self._ended: deque[tuple[TrialRecord, Outcome]] = deque()
         self._numbers = count(1)
         self._is_proven = False
         self._sigterm: Any = None
 
-    def open(self, history: History, evaluate: Evaluate) -> None:
+    def open(self, control: Control, evaluate: Evaluate) -> None:
         """Pack the evaluation, and start the workers.
 
         Raises:
@@ -74,13 +76,13 @@ class ProcessExecutor(Executor):
         """
         import cloudpickle
 
-        self._history = history
+        self._control = control
         self._packed = TemporaryFile(prefix="hpsearch-")  # noqa: SIM115 - close() closes it
         self._end_on_sigterm()
         try:
             self._packed.write(pack(evaluate, cloudpickle.dumps))
             self._packed.flush()
-            wanted = (self.n_workers, history.remaining, history.study.capabilities.max_parallel)
+            wanted = (self.n_workers, control.remaining, control.study.capabilities.max_parallel)
             for _ in range(min(number for number in wanted if number is not None)):
                 self._start()
             while self._workers and not self._is_proven:
@@ -89,7 +91,7 @@ class ProcessExecutor(Executor):
             self.close()
             raise
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: TrialRecord) -> None:
         """Hand the trial to a worker that is ready, else to one that starts."""
         idle = [worker for worker in self._workers if worker.trial is None]
         for worker in sorted(idle, key=lambda worker: not worker.is_ready):
@@ -104,7 +106,7 @@ class ProcessExecutor(Executor):
             worker.run(trial)
         self._set_clock(worker)
 
-    def wait(self) -> tuple[Trial, Outcome]:
+    def wait(self) -> tuple[TrialRecord, Outcome]:
         """Serve all workers until a trial has ended."""
         while not self._ended:
             self._serve()
@@ -152,14 +154,13 @@ class ProcessExecutor(Executor):
             elif "began" in message:
                 worker.has_begun = True
             elif "refused" in message:
-                self._refused(worker, TrialError.from_dict(message["refused"]))
+                self._refused(worker, error_from_dict(message["refused"]))
             elif "outcome" in message:
-                self._ended.append((worker.done(), Outcome.from_dict(message["outcome"])))
+                self._ended.append((worker.done(), outcome_from_dict(message["outcome"])))
                 if self._options.isolate:
                     self._remove(worker)
             else:
-                assert worker.trial is not None
-                worker.send(answer(self._history, worker.trial, message))
+                worker.send(answer(self._control, worker.trial, message))
         except (EOFError, OSError):
             self._fail(worker, worker.death())
 

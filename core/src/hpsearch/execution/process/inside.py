@@ -12,14 +12,15 @@ import signal
 import sys
 import threading
 import time
+from functools import partial
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import ArgumentError
+from hpsearch.execution.messages import Message, MessageChannel
 from hpsearch.execution.process import devices
-from hpsearch.study.channel import Message, MessageChannel
-from hpsearch.study.trial import TrialError
+from hpsearch.study.outcome import TrialError
+from hpsearch.study.serial import dumps, error_to_dict, loads, outcome_to_dict
 
 if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
@@ -55,23 +56,16 @@ class Line:
 
     def receive(self) -> dict[str, Any]:
         """Return the next message."""
-        message: dict[str, Any] = json.loads(self._arrived.get())
+        message: dict[str, Any] = loads(self._arrived.get())
         return message
 
     def send(self, message: Message) -> None:
         """Send a message."""
-        self._connection.send_bytes(json.dumps(message).encode())
+        self._connection.send_bytes(dumps(message).encode())
 
     def ask(self, message: Message) -> Message:
-        """Send a running trial's message and return the reply.
-
-        Raises:
-            ArgumentError: It holds something that is no JSON.
-        """
-        try:
-            self.send(message)
-        except (TypeError, ValueError) as error:
-            raise ArgumentError(f"{message['call']} was given what is no JSON: {error}") from None
+        """Send a running trial's request and return the reply."""
+        self.send(message)
         return self.receive()
 
     def _listen(self) -> None:
@@ -120,14 +114,14 @@ def _work(line: Line, settings: dict[str, Any]) -> None:
     try:
         evaluate = _unpacked(settings["packed"])
     except Exception as error:
-        line.send({"refused": TrialError.of(error).to_dict()})
+        line.send({"refused": error_to_dict(TrialError.of(error))})
         line.receive()  # nothing more comes: it lasts until the search hangs up
         raise
     line.send({"ready": leased and os.environ[devices.VISIBLE]})
     while True:
         payload = line.receive()
         line.send({"began": payload["number"]})
-        outcome = evaluate(payload, MessageChannel(line.ask)).to_dict()
+        outcome = outcome_to_dict(evaluate(payload, partial(MessageChannel, send=line.ask)))
         sys.stdout.flush()
         sys.stderr.flush()
         line.send({"outcome": outcome})

@@ -14,13 +14,13 @@ from multiprocessing import Pipe
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import TrialTimeoutError, WorkerDiedError
-from hpsearch.execution.evaluate import payload_of
 from hpsearch.execution.process.inside import GOODBYE, GRACE, SHOW_STACKS
 from hpsearch.execution.process.output import Output
+from hpsearch.study.serial import dumps, loads, payload_of
 
 if TYPE_CHECKING:
-    from hpsearch.study.channel import Message
-    from hpsearch.study.trial import Trial
+    from hpsearch.execution.messages import Message
+    from hpsearch.study.record import TrialRecord
 
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -58,7 +58,7 @@ class Worker:
         settings: Mapping[str, Any],
         environment: Mapping[str, str],
     ) -> None:
-        self.trial: Trial | None = None
+        self.trial: TrialRecord | None = None
         self.is_ready = False
         self.has_begun = False
         self.deadline: float | None = None
@@ -83,7 +83,7 @@ class Worker:
         far.close()
         self._output = Output(self._process, self._idle_mark)
 
-    def run(self, trial: Trial) -> None:
+    def run(self, trial: TrialRecord) -> None:
         """Hand it a trial.
 
         Raises:
@@ -94,7 +94,7 @@ class Worker:
         self.trial = trial
         self.has_begun = False
 
-    def done(self) -> Trial:
+    def done(self) -> TrialRecord:
         """Take note that its trial has ended, and return that trial."""
         trial, self.trial, self.deadline = self.trial, None, None
         assert trial is not None
@@ -107,7 +107,7 @@ class Worker:
         Raises:
             OSError: It is dead.
         """
-        self.line.send_bytes(json.dumps(message).encode())
+        self.line.send_bytes(dumps(message).encode())
 
     def receive(self) -> Message:
         """Return its next message.
@@ -115,7 +115,7 @@ class Worker:
         Raises:
             OSError, EOFError: It is dead.
         """
-        message: Message = json.loads(self.line.recv_bytes())
+        message: Message = loads(self.line.recv_bytes())
         return message
 
     @property

@@ -15,8 +15,8 @@ from hpsearch.testing.sound import Sound
 
 if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
 
 
 class _EngineInteger(int):
@@ -58,7 +58,7 @@ class ForgetsParameters(Sound):
     """Suggests three parameters at most."""
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         answer = super().hpsearch_suggest(study, trial)
         return answer if isinstance(answer, Exhausted) else dict(list(answer.items())[:3])
 
@@ -68,7 +68,7 @@ class IgnoresConditions(Sound):
     """Suggests every parameter, searched or not."""
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         parameters = study.space.parameters if study.space else {}
         rng = self.rng(study, trial)
         return {name: self.draw(item, rng) for name, item in parameters.items()}

@@ -16,8 +16,8 @@ from hpsearch.testing.sound import OwnsLoop, Sound
 if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
     from hpsearch.space.distributions import Distribution
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
 
 
 # Seeds and order.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class IgnoresTheSeed(Sound):
     """Draws from a generator that nobody seeded."""
 
-    def rng(self, study: Study, trial: Trial) -> random.Random:
+    def rng(self, study: Study, trial: TrialRecord) -> random.Random:
         return random.Random()
 
 
@@ -35,7 +35,7 @@ class IgnoresTheSeed(Sound):
 class HasOneSeed(Sound):
     """Draws from the trial's number alone."""
 
-    def rng(self, study: Study, trial: Trial) -> random.Random:
+    def rng(self, study: Study, trial: TrialRecord) -> random.Random:
         return random.Random(trial.number)
 
 
@@ -44,7 +44,7 @@ class AlwaysMinimizes(Sound):
     """Draws near the trial with the lowest objective, whatever the direction."""
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         drawn = super().hpsearch_suggest(study, trial)
         complete = [other for other in study.trials if other.objectives]
         if len(complete) < 4 or isinstance(drawn, Exhausted):
@@ -74,7 +74,7 @@ class KnowsNoBranches(Sound):
 
     @hookimpl
     def hpsearch_suggest_parameter(
-        self, trial: Trial, name: str, distribution: Distribution
+        self, trial: TrialRecord, name: str, distribution: Distribution
     ) -> Any:
         known = {"x": 0.5, "n": 4}
         return trial.fixed.get(name, known.get(name))
@@ -86,7 +86,7 @@ class ForgetsWhatWasSet(Sound):
 
     @hookimpl
     def hpsearch_suggest_parameter(
-        self, trial: Trial, name: str, distribution: Distribution
+        self, trial: TrialRecord, name: str, distribution: Distribution
     ) -> Any:
         return self.draw(distribution, random.Random(trial.seed))
 
@@ -99,7 +99,7 @@ class EndsUnasked(Sound):
     """Ends the search when a finite space was tried, and does not declare it."""
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         finite = study.space and all(isinstance(d, Int) for d in study.space.parameters.values())
         ends = finite and len(study.trials) == 4
         return EXHAUSTED if ends else super().hpsearch_suggest(study, trial)
@@ -119,12 +119,12 @@ class RepeatsItself(Sound):
     _last: Mapping[str, Any] | Exhausted | None = None
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         self._last = self._last or super().hpsearch_suggest(study, trial)
         return self._last
 
     @hookimpl
-    def hpsearch_tell(self, trial: Trial) -> None:
+    def hpsearch_tell(self, trial: TrialRecord) -> None:
         self._last = None
 
 
@@ -135,7 +135,7 @@ class ExpectsAnOrder(Sound):
     _next = 0
 
     @hookimpl
-    def hpsearch_tell(self, trial: Trial) -> None:
+    def hpsearch_tell(self, trial: TrialRecord) -> None:
         if trial.number != self._next:
             raise LookupError(f"expected the result of suggestion {self._next}")
         self._next += 1

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from hpsearch.plugins.backend import EXHAUSTED, Exhausted
 from hpsearch.plugins.hookspecs import hookimpl
-from hpsearch.study.channel import LocalChannel
+from hpsearch.session.coordinator import Coordinator
+from hpsearch.session.local import LocalChannel
+from hpsearch.study.outcome import TrialState
 from hpsearch.study.study import BestRun
-from hpsearch.study.trial import TrialState
 from hpsearch.testing.broken.registry import caught_by
 from hpsearch.testing.sound import OwnsLoop, Sound
 
 if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch.study.trial import Trial
 
 
 # How trials end.
@@ -46,10 +47,9 @@ class RunsOneTooMany(OwnsLoop):
     @hookimpl
     def hpsearch_run(self, study: Study, evaluate: Evaluate) -> bool:
         super().hpsearch_run(study, evaluate)
-        if not study.history.remaining and study.history.failure is None:
-            trial = study.history.ask()
-            if trial is not None:
-                study.history.tell(trial, self.run(study, trial, evaluate))
+        if not study.history.remaining and study.history.stop_reason is None:
+            trial = study.history.begin(study.trials[-1].params)
+            study.history.tell(trial, self.run(study, trial, evaluate))
         return True
 
 
@@ -58,7 +58,7 @@ class GivesUp(Sound):
     """Ends the search by a failure policy of its own."""
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         failed = [other for other in study.trials if other.state is TrialState.FAILED]
         return EXHAUSTED if len(failed) > 2 else super().hpsearch_suggest(study, trial)
 
@@ -85,7 +85,8 @@ class _Deaf(LocalChannel):
 class LosesReports(OwnsLoop):
     """Runs trials where nobody hears what they report first."""
 
-    def channel(self, study: Study, trial: Trial) -> LocalChannel:
+    def channel(self, study: Study, trial: TrialRecord) -> LocalChannel:
+        assert isinstance(study.history, Coordinator)
         return _Deaf(study.history, trial)
 
 
@@ -96,7 +97,7 @@ class NeverPrunes(Sound):
     capabilities = replace(Sound.capabilities, pruning=True)
 
     @hookimpl
-    def hpsearch_report(self, study: Study, trial: Trial) -> bool:
+    def hpsearch_report(self, study: Study, trial: TrialRecord) -> bool:
         return False
 
 
@@ -114,7 +115,7 @@ class KnowsNoPrunedTrials(Sound):
     """Expects objectives of every trial that has not failed."""
 
     @hookimpl
-    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         if trial.state is not TrialState.FAILED and not trial.objectives:
             raise ValueError(f"trial {trial.number} has no objectives")
 
@@ -155,12 +156,12 @@ class StartsWithASuggestion(Sound):
     _ready = False
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any] | Exhausted:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         self._ready = True
         return super().hpsearch_suggest(study, trial)
 
     @hookimpl
-    def hpsearch_start(self, study: Study, trial: Trial) -> None:
+    def hpsearch_start(self, study: Study, trial: TrialRecord) -> None:
         if not self._ready:
             raise RuntimeError("nothing was suggested yet")
 
@@ -172,7 +173,7 @@ class HoldsAGrudge(Sound):
     _failed: tuple[Mapping[str, Any], ...] = ()
 
     @hookimpl
-    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         if trial.params in self._failed:
             raise ValueError(f"{dict(trial.params)} is known to fail")
         if trial.state is TrialState.FAILED:
@@ -187,7 +188,7 @@ class StartsOver(Sound):
     def hpsearch_open(self, study: Study) -> None:
         self._rng = random.Random(study.seed)
 
-    def rng(self, study: Study, trial: Trial) -> random.Random:
+    def rng(self, study: Study, trial: TrialRecord) -> random.Random:
         return self._rng
 
 
@@ -200,11 +201,11 @@ class KnowsItsOwnOnly(Sound):
         self._started: set[int] = set()
 
     @hookimpl
-    def hpsearch_start(self, study: Study, trial: Trial) -> None:
+    def hpsearch_start(self, study: Study, trial: TrialRecord) -> None:
         self._started.add(trial.number)
 
     @hookimpl
-    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         self._started.remove(trial.number)
 
 
@@ -213,6 +214,6 @@ class NamesTrialsOddly(Sound):
     """Gives trials an id that is no text."""
 
     @hookimpl
-    def hpsearch_start(self, study: Study, trial: Trial) -> None:
+    def hpsearch_start(self, study: Study, trial: TrialRecord) -> None:
         odd: Any = 1000 + trial.number
         trial.id = odd

@@ -10,8 +10,9 @@ import pytest
 
 from hpsearch.errors import CapabilityError
 from hpsearch.space.space import Space
+from hpsearch.study.outcome import TrialState
+from hpsearch.study.record import TrialRecord
 from hpsearch.study.study import Study
-from hpsearch.study.trial import Trial, TrialState
 from hpsearch.testing.contract.base import Contract
 from hpsearch.testing.contract.suggestions import params
 from hpsearch.testing.executors import OtherProcess
@@ -240,7 +241,7 @@ class ContinuationContract(Contract):
             self.expect(states == ["complete"] * 4, f"trials that suggest ended {states} there")
 
 
-def _dominated(trial: Trial, others: list[Trial]) -> bool:
+def _dominated(trial: TrialRecord, others: list[TrialRecord]) -> bool:
     own = trial.objectives or ()
     return any(
         other.objectives != own

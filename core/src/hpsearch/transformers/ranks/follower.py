@@ -1,4 +1,4 @@
-"""Every rank but 0: trains each trial beside rank 0, with what rank 0 says of it."""
+"""Every rank but 0: trains each trial together with rank 0, as rank 0 says."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.errors import HpsearchError
-from hpsearch.execution.evaluate import Evaluate, Outcome
+from hpsearch.execution.evaluate import Evaluate
 from hpsearch.study.channel import Channel
+from hpsearch.study.outcome import Outcome
+from hpsearch.study.serial import plain
 from hpsearch.transformers.ranks import result
 from hpsearch.transformers.ranks.together import SearchEnded, Together
 from hpsearch.transformers.reads import SpaceFunction
 
 if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
     from hpsearch.study.trial import Trial
     from hpsearch.transformers.objective import TrainerObjective
@@ -54,7 +57,7 @@ def follow(together: Together, make: MakeObjective) -> Study:
             channel = FollowingChannel(together)
 
             def run(channel: FollowingChannel = channel) -> Outcome:
-                return evaluate(together.hear("trial"), channel)
+                return evaluate(together.hear("trial"), channel.of)
 
             together.take_part(run, channel)
     except SearchEnded as ended:
@@ -66,7 +69,8 @@ def follow(together: Together, make: MakeObjective) -> Study:
 def _told_space(together: Together, trial: Trial) -> Any:
     """Give a trial the parameters that rank 0's space function suggested; return what it did."""
     note = together.hear("space")
-    trial._params.update(note["params"])
+    for name, value in note["params"].items():
+        trial.record.suggest(name, value)
     return note["returned"]
 
 
@@ -83,22 +87,34 @@ class FollowingChannel(Channel):
         self.facts: dict[str, Any] = {}
         self.stopped = False
 
+    def of(self, record: TrialRecord) -> FollowingChannel:
+        """Serve a trial, and keep its record here."""
+        self._record = record
+        return self
+
     def report(self, step: int, values: tuple[float, ...], checkpoint: str | None = None) -> bool:
         prune = bool(self._together.hear(f"report/{step}")["prune"])
         self.told_to_prune |= prune
+        self._record.report(step, values)
         return prune
 
     def suggest(self, name: str, distribution: Distribution) -> Any:
-        return self._together.hear(f"suggest/{name}")["value"]
+        value = self._together.hear(f"suggest/{name}")["value"]
+        self._record.suggest(name, value, distribution)
+        return value
 
     def agree(self, name: str, decide: Callable[[], Any]) -> Any:
         return self._together.hear(f"agree/{name}")["value"]
 
     def derive(self, values: Mapping[str, Any]) -> None:
-        pass
+        self._record.derive(values)
+
+    def constrain(self, name: str, value: float) -> None:
+        self._record.constrain(name, value)
 
     def annotate(self, name: str, value: Any) -> None:
-        self.facts[name] = value
+        self.facts[name] = plain(f"the fact {name!r} is", value)
+        self._record.annotate(name, self.facts[name])
 
     def stop(self) -> None:
         self.stopped = True

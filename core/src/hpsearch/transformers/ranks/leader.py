@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import RankError
-from hpsearch.execution.evaluate import Evaluate, Outcome, payload_of
+from hpsearch.execution.evaluate import Evaluate
 from hpsearch.execution.executor import Executor
-from hpsearch.session.checks import check_json
-from hpsearch.study.channel import LocalChannel
+from hpsearch.study.channel import Channel
+from hpsearch.study.outcome import Outcome
+from hpsearch.study.serial import payload_of, plain
 from hpsearch.transformers.ranks import result
 from hpsearch.transformers.ranks.together import Together
 from hpsearch.transformers.reads import SpaceFunction
 
 if TYPE_CHECKING:
-    from hpsearch.session.coordinator import History
     from hpsearch.space.distributions import Distribution
+    from hpsearch.study.control import Control
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
     from hpsearch.study.trial import Trial
 
@@ -93,23 +95,23 @@ class RanksExecutor(Executor):
             "and accelerate launch, or start the script without them"
         )
 
-    def open(self, history: History, evaluate: Evaluate) -> None:
-        self._history = history
+    def open(self, control: Control, evaluate: Evaluate) -> None:
+        self._control = control
         function = evaluate.space_function
         if function is not None:
             evaluate = replace(evaluate, space_function=self._announced(function))
         self._evaluate = evaluate
         self._together.board.post(
             "begin",
-            {"directions": history.study.directions, "space_function": _whose(function)},
+            {"directions": control.study.directions, "space_function": _whose(function)},
         )
 
-    def submit(self, trial: Trial) -> None:
+    def submit(self, trial: TrialRecord) -> None:
         self._trial = trial
 
-    def wait(self) -> tuple[Trial, Outcome]:
+    def wait(self) -> tuple[TrialRecord, Outcome]:
         trial, together = self._trial, self._together
-        channel = LeadingChannel(self._history, trial, together)
+        channel = LeadingChannel(self._control.channel(trial), together)
 
         def run() -> Outcome:
             together.tell("trial", payload_of(trial))
@@ -121,22 +123,22 @@ class RanksExecutor(Executor):
         if ending.rank:
             for name, fact in ending.facts.items():
                 if name not in trial.attrs:
-                    self._history.annotate(trial, name, fact)
+                    self._control.annotate(trial, name, fact)
             if ending.stopped:
                 channel.stop()
         if ending.alone:
-            self._history.annotate(trial, "left_by_rank", ending.rank)
+            self._control.annotate(trial, "left_by_rank", ending.rank)
         return trial, ending.outcome
 
     def close(self) -> None:
-        del self._history, self._evaluate
+        del self._control, self._evaluate
 
     def _announced(self, function: Callable[[Trial], Any]) -> Callable[[Trial], Any]:
         """Have the other ranks hear what the space function, which is called here alone, gives."""
 
         def announcing(trial: Trial) -> Any:
             returned = function(trial)
-            check_json("the space function returned", returned)
+            returned = plain("the space function returned", returned)
             self._together.tell("space", {"params": dict(trial.params), "returned": returned})
             return returned
 
@@ -150,24 +152,24 @@ def _whose(function: object) -> str | None:
     return "user's" if isinstance(function, SpaceFunction) else "core's"
 
 
-class LeadingChannel(LocalChannel):
+class LeadingChannel(Channel):
     """The channel of rank 0: talks to the study, and tells the other ranks its answers."""
 
-    def __init__(self, history: History, trial: Trial, together: Together) -> None:
-        super().__init__(history, trial)
+    def __init__(self, channel: Channel, together: Together) -> None:
+        self._channel = channel
         self._together = together
         self.told_to_prune = False
         self.facts: dict[str, Any] = {}
         self.stopped = False
 
     def report(self, step: int, values: tuple[float, ...], checkpoint: str | None = None) -> bool:
-        prune = super().report(step, values, checkpoint)
+        prune = self._channel.report(step, values, checkpoint)
         self.told_to_prune |= prune
         self._together.tell(f"report/{step}", {"prune": prune})
         return prune
 
     def suggest(self, name: str, distribution: Distribution) -> Any:
-        value = super().suggest(name, distribution)
+        value = self._channel.suggest(name, distribution)
         self._together.tell(f"suggest/{name}", {"value": value})
         return value
 
@@ -175,3 +177,15 @@ class LeadingChannel(LocalChannel):
         value = decide()
         self._together.tell(f"agree/{name}", {"value": value})
         return value
+
+    def derive(self, values: Mapping[str, Any]) -> None:
+        self._channel.derive(values)
+
+    def constrain(self, name: str, value: float) -> None:
+        self._channel.constrain(name, value)
+
+    def annotate(self, name: str, value: Any) -> None:
+        self._channel.annotate(name, value)
+
+    def stop(self) -> None:
+        self._channel.stop()

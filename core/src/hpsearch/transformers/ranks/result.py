@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
-from hpsearch import errors
-from hpsearch.errors import HpsearchError, RankError, SearchFailedError, SearchInterrupted
-from hpsearch.space import distributions
+from hpsearch.errors import (
+    HpsearchError,
+    RankError,
+    SearchFailedError,
+    SearchInterrupted,
+    rebuilt,
+)
 from hpsearch.space.space import Space
-from hpsearch.study.study import BestRun, Study
-from hpsearch.study.trial import Trial, TrialError, TrialState
+from hpsearch.study.outcome import qualified_name
+from hpsearch.study.serial import record_from_dict, record_to_dict
+from hpsearch.study.study import Study
 from hpsearch.transformers.ranks.board import Note
 
 
@@ -29,15 +30,15 @@ def note_of_study(study: Study) -> Note:
             "backend": study.backend,
             "n_workers": study.n_workers,
         },
-        "trials": [_of_trial(trial) for trial in study.trials],
-        "best": None if study._best is None else [_of_run(run) for run in study._best],
+        "chosen": study.chosen,
+        "trials": [record_to_dict(trial) for trial in study.trials],
     }
 
 
 def note_of_error(error: BaseException) -> Note:
     """Describe what ended a search."""
     study = getattr(error, "study", None)
-    told = {"type": type(error).__name__, "text": str(error)}
+    told = {"type": qualified_name(type(error)), "text": str(error)}
     return {"error": told} if study is None else {"error": told, **note_of_study(study)}
 
 
@@ -50,14 +51,17 @@ def study_of(note: Note) -> Study:
     if "error" not in note:
         return _study(note)
     name, text = note["error"]["type"], note["error"]["text"]
-    kind = getattr(errors, name, None)
-    if "study" in note and kind in (SearchFailedError, SearchInterrupted):
-        raise kind(text, _study(note))
+    ended_with_study: dict[str, type[BaseException]] = {
+        qualified_name(kind): kind for kind in (SearchFailedError, SearchInterrupted)
+    }
+    if "study" in note and name in ended_with_study:
+        raise ended_with_study[name](text, _study(note))
     if name == KeyboardInterrupt.__name__:
         raise KeyboardInterrupt(text)
-    if isinstance(kind, type) and issubclass(kind, HpsearchError):
-        raise kind(text)
-    raise RankError(f"rank 0 ended the search with {name}: {text}")
+    error = rebuilt(name, text)
+    if type(error) is HpsearchError and name != qualified_name(HpsearchError):
+        raise RankError(f"rank 0 ended the search with {name}: {text}")
+    raise error
 
 
 def _study(note: Note) -> Study:
@@ -69,70 +73,8 @@ def _study(note: Note) -> Study:
         facts.pop("directions"),
         space=None if space is None else Space.from_dict(space),
         parameter_names=None if names is None else tuple(names),
+        trials=[record_from_dict(data) for data in note["trials"]],
         **facts,
     )
-    study._trials = [_trial(data, study.seed) for data in note["trials"]]
-    if note["best"] is not None:
-        trials = {trial.id: trial for trial in study.trials}
-        study._best = [_run(data, trials) for data in note["best"]]
+    study.chosen = None if note["chosen"] is None else tuple(note["chosen"])
     return study
-
-
-def _of_trial(trial: Trial) -> Note:
-    return {
-        "number": trial.number,
-        "id": trial.id,
-        "state": str(trial.state),
-        "objectives": trial.objectives,
-        "params": dict(trial.params),
-        "derived": dict(trial.derived),
-        "intermediate": list(trial.intermediate.items()),
-        "attrs": trial.attrs,
-        "distributions": {name: item.to_dict() for name, item in trial.distributions.items()},
-        "error": None if trial.error is None else trial.error.to_dict(),
-        "fixed": dict(trial.fixed),
-        "retry_of": trial.retry_of,
-        "started": trial.started,
-        "ended": trial.ended,
-    }
-
-
-def _trial(data: Mapping[str, Any], study_seed: int) -> Trial:
-    trial = Trial(
-        data["number"],
-        params=data["params"],
-        study_seed=study_seed,
-        id=data["id"],
-        fixed=data["fixed"],
-        retry_of=data["retry_of"],
-        started=data["started"],
-    )
-    trial._derive(data["derived"])
-    trial.state = TrialState(data["state"])
-    trial.objectives = None if data["objectives"] is None else tuple(data["objectives"])
-    trial.intermediate = {step: tuple(values) for step, values in data["intermediate"]}
-    trial.attrs = data["attrs"]
-    known = data["distributions"].items()
-    trial.distributions = {name: distributions.from_dict(item) for name, item in known}
-    trial.error = None if data["error"] is None else TrialError.from_dict(data["error"])
-    trial.ended = data["ended"]
-    return trial
-
-
-def _of_run(run: BestRun) -> Note:
-    try:
-        summary = json.loads(json.dumps(run.run_summary))
-    except (TypeError, ValueError):  # an engine's own object, which stays with rank 0
-        summary = None
-    return {
-        "run_id": run.run_id,
-        "objective": run.objective,
-        "hyperparameters": run.hyperparameters,
-        "run_summary": summary,
-    }
-
-
-def _run(data: Note, trials: Mapping[str, Trial]) -> BestRun:
-    run = BestRun(**data)
-    run.trial = trials[run.run_id]
-    return run

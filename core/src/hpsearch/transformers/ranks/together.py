@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from hpsearch.errors import RankError
-from hpsearch.execution.evaluate import Outcome
-from hpsearch.study.trial import TrialState
+from hpsearch.study.outcome import Outcome, TrialState
+from hpsearch.study.serial import outcome_from_dict, outcome_to_dict
 from hpsearch.transformers.ranks import group
 from hpsearch.transformers.ranks.board import Board, Note
 from hpsearch.transformers.ranks.watch import Watch
@@ -63,13 +63,13 @@ class Ending:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Ending:
         """Read the JSON form back."""
-        return cls(**{**data, "outcome": Outcome.from_dict(data["outcome"])})
+        return cls(**{**data, "outcome": outcome_from_dict(data["outcome"])})
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {
             "rank": self.rank,
-            "outcome": self.outcome.to_dict(),
+            "outcome": outcome_to_dict(self.outcome),
             "alone": self.alone,
             "interrupted": self.interrupted,
             "facts": self.facts,

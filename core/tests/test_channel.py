@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import pickle
+from functools import partial
 
 import pytest
 
 import hpsearch
 from hpsearch import Float, Int
 from hpsearch.execution.evaluate import Evaluate
+from hpsearch.execution.executor import Executor
 from hpsearch.execution.messages import MessageChannel, answer
-from hpsearch.study.outcome import Outcome
-from hpsearch.study.serial import payload_of
+from hpsearch.study.serial import dumps, loads, outcome_from_dict, outcome_to_dict, payload_of
 
 
 def objective(trial):
@@ -43,14 +43,14 @@ def work(connection, pickled, payload):
     """Run one trial in a worker process, with nothing but JSON text on the pipe."""
 
     def send(message):
-        connection.send(json.dumps(message))
-        return json.loads(connection.recv())
+        connection.send(dumps(message))
+        return loads(connection.recv())
 
-    outcome = pickle.loads(pickled)(json.loads(payload), MessageChannel(send))
-    connection.send(json.dumps({"outcome": outcome.to_dict()}))
+    outcome = pickle.loads(pickled)(loads(payload), partial(MessageChannel, send=send))
+    connection.send(dumps({"outcome": outcome_to_dict(outcome)}))
 
 
-class OneProcessPerTrial:
+class OneProcessPerTrial(Executor):
     """An executor for tests: each trial in a spawned process, JSON text on a pipe."""
 
     n_workers = 1
@@ -64,13 +64,13 @@ class OneProcessPerTrial:
     def wait(self):
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        payload = json.dumps(payload_of(self.trial))
+        payload = dumps(payload_of(self.trial))
         process = context.Process(target=work, args=(theirs, self.pickled, payload))
         process.start()
-        while "outcome" not in (message := json.loads(ours.recv())):
-            ours.send(json.dumps(answer(self.history, self.trial, message)))
+        while "outcome" not in (message := loads(ours.recv())):
+            ours.send(dumps(answer(self.history, self.trial, message)))
         process.join()
-        return self.trial, Outcome.from_dict(message["outcome"])
+        return self.trial, outcome_from_dict(message["outcome"])
 
     def close(self):
         pass
@@ -105,20 +105,20 @@ def test_a_mistake_of_the_trials_comes_back_to_it_and_fails_it_alone():
         progress=False,
         executor=OneProcessPerTrial(),
     )
-    assert [trial.error.type for trial in study.trials] == ["hpsearch.errors.HpsearchError"] * 2
+    assert [trial.error.type for trial in study.trials] == ["hpsearch.errors.SpaceError"] * 2
     assert "one name has one distribution" in study.trials[0].error.message
 
 
 def test_a_space_function_is_called_where_the_trial_runs():
     received = []
 
-    class Channel:
+    class Channel(MessageChannel):
         def derive(self, values):
             received.append(values)
 
     evaluate = Evaluate(lambda trial: trial["batch"], lambda trial: {"batch": 2 ** trial["k"]}, 1)
     payload = {"number": 0, "id": "0", "params": {"k": 4}, "study_seed": 0, "resume_from": None}
-    assert evaluate(payload, Channel()).objectives == (16.0,)
+    assert evaluate(payload, lambda record: Channel(record, dict)).objectives == (16.0,)
     assert received == [{"batch": 16}]
 
 

@@ -15,6 +15,7 @@ import pytest
 import hpsearch
 from hpsearch import Categorical, Float, Int, Space, when
 from hpsearch.report.export import objective_names, table
+from hpsearch.study.serial import record_from_dict, record_to_dict
 
 SPACE = Space(
     {
@@ -85,9 +86,12 @@ def test_json_of_a_study_without_any_trial_that_ended_well_names_no_best():
 
 
 def test_a_study_in_which_no_trial_keeps_the_constraints_is_readable(study):
-    other = hpsearch.Study("constrained", ["minimize"])
-    other._trials = list(study.trials)
-    other._best = []  # what a backend answers that knows of constraints
+    trials = [record_from_dict(record_to_dict(trial)) for trial in study.trials]
+    other = hpsearch.Study("constrained", ["minimize"], trials=trials)
+    for trial in trials:
+        trial.constrain("size", 1.0)
+    with pytest.raises(hpsearch.HpsearchError, match="no feasible trial"):
+        _ = other.best
     assert json.loads(other.to_json())["best"] == []
     assert "* " not in other.table()
 

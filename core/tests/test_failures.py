@@ -11,6 +11,7 @@ import pytest
 import hpsearch
 from hpsearch import Float, SearchFailedError, SearchInterrupted, TrialState, hookimpl
 from hpsearch.errors import ArgumentError, ObjectiveError
+from hpsearch.execution.executor import Executor
 
 SPACE = {"x": Float(0, 1)}
 
@@ -194,7 +195,7 @@ def test_a_bad_policy_is_refused_before_the_first_trial(options, message):
         run(lambda trial: pytest.fail("a trial ran"), **options)
 
 
-class InReverse:
+class InReverse(Executor):
     """An executor that holds ``n_workers`` trials open and ends the last one first."""
 
     def __init__(self, n_workers):

@@ -116,7 +116,7 @@ def test_a_misspelt_hook_is_refused_with_the_right_name():
             pass
 
     with pytest.raises(
-        BackendError, match="'hpsearch_tel' is no hook. Did you mean 'hpsearch_tell'"
+        BackendError, match="'hpsearch_tel' is not a hook. Did you mean 'hpsearch_tell'"
     ):
         registered((Misspelt(), Role.OBSERVER, "observer Misspelt"))
 

@@ -30,8 +30,16 @@ class Example(Backend):
 )
 
 
-def broken(body, api_version=1):
-    return HEADER + f"\nclass Example(Backend):\n    api_version = {api_version}\n" + body
+SUGGEST = "    @hookimpl\n    def hpsearch_suggest(self): return {'x': 0.5, 'n': 2}\n"
+
+
+def broken(body, api_version=1, capabilities=""):
+    return (
+        HEADER
+        + f"\nclass Example(Backend):\n    api_version = {api_version}\n"
+        + f"    capabilities = Capabilities({capabilities})\n"
+        + body
+    )
 
 
 @pytest.fixture
@@ -97,22 +105,41 @@ BROKEN = {
         broken("    capabilities = {'log': True}\n"),
         r"states no capabilities=Capabilities\(...\)",
     ),
-    "states no options": (broken("    Options = dict\n"), "Options that are no dataclass"),
+    "states no options": (broken("    Options = dict\n"), "Options that are not a dataclass"),
     "has a wrong signature": (
         broken("    @hookimpl\n    def hpsearch_suggest(self, study, tiral): return {}\n"),
         "does not fit the hooks.*tiral",
     ),
     "misspells a hook": (
         broken("    @hookimpl\n    def hpsearch_sugest(self, study): return {}\n"),
-        "'hpsearch_sugest' is no hook. Did you mean 'hpsearch_suggest'",
+        "'hpsearch_sugest' is not a hook. Did you mean 'hpsearch_suggest'",
     ),
-    "implements no hook": (broken("    pass\n"), "implements no hook"),
+    "implements no hook": (
+        broken("    pass\n"),
+        "does not implement hpsearch_suggest, which every",
+    ),
+    "marks no hook": (
+        broken("    def hpsearch_suggest(self, study): return {}\n"),
+        "does not implement hpsearch_suggest, .* mark the method @hpsearch.hookimpl",
+    ),
+    "declares pruning alone": (
+        broken(SUGGEST, capabilities="pruning=True"),
+        "declares the capability 'pruning' and does not implement hpsearch_report",
+    ),
+    "declares the loop alone": (
+        broken(SUGGEST, capabilities="owns_loop=True"),
+        "declares the capability 'owns_loop' and does not implement hpsearch_run",
+    ),
+    "exits at its import": ("raise SystemExit(3)", "cannot be imported .*SystemExit: 3"),
     "raises when made": (
-        broken("    def __init__(self, options): raise OSError('no licence')\n"),
+        broken(SUGGEST + "    def __init__(self, options): raise OSError('no licence')\n"),
         "failed to start: OSError: no licence",
     ),
     "raises in a hook": (
-        broken("    @hookimpl\n    def hpsearch_open(self, study): raise OSError('no server')\n"),
+        broken(
+            SUGGEST
+            + "    @hookimpl\n    def hpsearch_open(self, study): raise OSError('no server')\n"
+        ),
         "failed in hpsearch_open: OSError: no server",
     ),
     "suggests nothing": (
@@ -170,10 +197,9 @@ def test_a_name_that_two_distributions_offer_is_an_error_for_that_name_alone(ins
 
 def test_a_second_distribution_cannot_take_a_built_in_name(install):
     install(GOOD, backend="random")
-    with pytest.raises(
-        BackendError, match="'random' is offered by hpsearch .* and hpsearch-example"
-    ):
-        search("random")
+    study = search("random")
+    assert [trial["x"] for trial in study.trials] != [0.5, 0.5]
+    assert "hpsearch_example" not in sys.modules
 
 
 def test_a_backend_installed_while_the_program_runs_is_found(tmp_path):

@@ -97,10 +97,14 @@ def test_several_directions_give_the_pareto_front():
             r"'minimise' is unknown. Did you mean 'minimize'",
         ),
         ({"direction": []}, ArgumentError, "direction is empty"),
-        ({"direction": None}, ArgumentError, "direction is None, expected 'minimize' or"),
+        ({"direction": 3}, ArgumentError, "direction is 3, expected 'minimize' or"),
         ({"plugins": 3}, ArgumentError, "plugins is 3, expected a list"),
         ({"enqueue": {"x": 1.0}}, ArgumentError, "enqueue is {'x': 1.0}, expected a list"),
-        ({"executor": 3}, ArgumentError, "executor is 3, expected a name or an executor"),
+        (
+            {"executor": 3},
+            ArgumentError,
+            "executor is 3, expected a name such as 'process', or an object",
+        ),
         ({"progress": "yes"}, ArgumentError, "progress is 'yes', expected True or False"),
         ({"resume": 1}, ArgumentError, "resume is 1, expected True or False"),
         ({"storage": 3}, ArgumentError, "storage is of type int, expected the path of a journal"),
@@ -109,11 +113,15 @@ def test_several_directions_give_the_pareto_front():
         ({"n_trials": 0}, ArgumentError, "n_trials is 0, expected a whole number of at least 1"),
         ({"n_trials": 2.0}, ArgumentError, "n_trials is 2.0"),
         ({"n_trials": True}, ArgumentError, "n_trials is True"),
-        ({"timeout": 0}, ArgumentError, "timeout is 0, expected seconds above 0"),
+        (
+            {"timeout": 0},
+            ArgumentError,
+            "timeout is 0, expected a finite number of seconds above 0",
+        ),
         ({"timeout": float("nan")}, ArgumentError, "timeout is nan"),
         ({"timeout": "1h"}, ArgumentError, "timeout is '1h'"),
         ({"seed": -1}, ArgumentError, "seed is -1"),
-        ({"seed": 2**32}, ArgumentError, r"below 2\*\*32"),
+        ({"seed": 2**32}, ArgumentError, r"below 4294967296"),
         ({"seed": "1"}, ArgumentError, "seed is '1'"),
         ({"executor": "inlin"}, ArgumentError, "'inlin' is unknown. Did you mean 'inline'"),
         ({"n_workers": 2}, ArgumentError, "n_workers is 2, and the inline executor runs one"),
@@ -320,7 +328,7 @@ def test_a_trial_that_has_ended_says_so():
     trials = []
     search(lambda trial: trials.append(trial) or 1.0, n_trials=1)
     with pytest.raises(
-        hpsearch.HpsearchError, match="trial 0 has ended; report works while it runs"
+        hpsearch.HpsearchError, match="trial 0 has ended; it cannot talk to its study"
     ):
         trials[0].report(1.0, 0)
 

@@ -101,7 +101,7 @@ def answer(control: Control, trial: TrialRecord | None, message: Message) -> Mes
     try:
         if trial is None or message.get("trial") != trial.number:
             raise HpsearchError(
-                f"trial {message.get('trial')} has ended, and talks to its study no more"
+                f"trial {message.get('trial')} has ended; it cannot talk to its study any more"
             )
         call = _CALLS.get(message.get("call", ""))
         if call is None:

@@ -19,7 +19,7 @@ from hpsearch.errors import (
     nearest,
 )
 from hpsearch.plugins.backend import API_VERSION, ENTRY_POINT_GROUP, Backend, Capabilities
-from hpsearch.plugins.hookspecs import PROJECT
+from hpsearch.plugins.hookspecs import HOOKS, PROJECT
 
 PREFERENCE = tuple(PIP_LINES)
 """The order in which a backend is chosen when none is named: upstream's, then SigOpt."""
@@ -105,6 +105,9 @@ class Plugin:
 
 def check_implemented(label: str, cls: type[Any], capabilities: Capabilities) -> None:
     """Raise :class:`BackendError` if a backend declares something that it does not implement."""
+    for name in dir(cls):
+        if name not in HOOKS and not name.startswith("__") and _implements(cls, name):
+            raise BackendError(f"{label}: {name!r} is not a hook.{nearest(name, HOOKS)}")
     needed = {
         "owns_loop": ("hpsearch_run", capabilities.owns_loop),
         "pruning": ("hpsearch_report", capabilities.pruning and not capabilities.owns_loop),
@@ -124,7 +127,7 @@ def check_implemented(label: str, cls: type[Any], capabilities: Capabilities) ->
 
 
 def _implements(cls: type, hook: str) -> bool:
-    return hasattr(getattr(cls, hook, None), f"{PROJECT}_impl")
+    return hasattr(inspect.getattr_static(cls, hook, None), f"{PROJECT}_impl")
 
 
 _scanned: dict[tuple[str, ...], tuple[Plugin, ...]] = {}

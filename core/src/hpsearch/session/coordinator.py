@@ -74,7 +74,7 @@ class Coordinator(Control):
         self._retries = retries
         self._derives = derives
         self._alone = _Alone(study)
-        self._fatal = _Fatal(self)
+        self._fatal = _Fatal()
         self._queue = Queue()
         self._running: dict[int, TrialRecord] = {}
         self._begun: dict[int, float] = {}
@@ -83,7 +83,6 @@ class Coordinator(Control):
         self._stop_reason: str | None = None
         self._deadline = None if study.timeout is None else time.monotonic() + study.timeout
         self._log = FailureLog()
-        self._broken: Exception | None = None
 
     # What the session alone calls.
 
@@ -119,14 +118,8 @@ class Coordinator(Control):
 
         Such an error passes through the objective, which may have taken it for its own.
         """
-        if self._broken is not None:
-            raise self._broken
-
-    def give_up(self, error: Exception) -> None:
-        """Start no more trials, since a plugin is broken; :meth:`finish` raises the first error."""
-        if self._broken is None:
-            self._broken = error
-        self.request_stop(str(error))
+        if self._fatal.error is not None:
+            raise self._fatal.error
 
     def interrupt(self, error: BaseException) -> None:
         """End every running trial as failed by what ended the search.
@@ -152,11 +145,13 @@ class Coordinator(Control):
 
     @property
     def stop_reason(self) -> str | None:
+        if self._stop_reason is None and self._fatal.error is not None:
+            return str(self._fatal.error)
         return self._stop_reason
 
     @property
     def broken(self) -> Exception | None:
-        return self._broken
+        return self._fatal.error
 
     @property
     def remaining(self) -> int | None:
@@ -177,7 +172,7 @@ class Coordinator(Control):
         return self._next_number
 
     def may_start(self) -> bool:
-        if self._stop_reason is not None:
+        if self.stop_reason is not None:
             return False
         if self._deadline is not None and time.monotonic() >= self._deadline:
             self._stop_reason = f"the timeout of {self._study.timeout} s was reached"
@@ -278,8 +273,8 @@ class Coordinator(Control):
                     f"parameter {name!r} was asked for while the trial runs, and was not when the "
                     f"space was read; {self._label} needs every parameter beforehand"
                 )
-            check_fixed(trial, name, distribution)
             with self._fatal:
+                check_fixed(trial, name, distribution)
                 return self._suggest_parameter(trial, name, distribution)
 
     def derive(self, trial: TrialRecord, values: Mapping[str, Any]) -> None:
@@ -348,7 +343,9 @@ class Coordinator(Control):
 
     def _check_running(self, trial: TrialRecord) -> None:
         if self._running.get(trial.number) is not trial:
-            raise HpsearchError(f"trial {trial.number} is not running; a trial is told once")
+            raise HpsearchError(
+                f"trial {trial.number} is not running: it has ended, and a trial is told once"
+            )
 
     def _new_trial(self, waiting: Waiting | None) -> TrialRecord:
         number = self._next_number if waiting is None or waiting.number is None else waiting.number
@@ -416,7 +413,7 @@ class Coordinator(Control):
         return value
 
     def _checked_outcome(self, trial: TrialRecord, outcome: Outcome) -> Outcome:
-        """Return the outcome, or a failure where the trial did not do what was asked of it."""
+        """Return the outcome, or a refusal where the trial did not ask for what was enqueued."""
         if outcome.state is TrialState.FAILED:
             return outcome
         expected = len(self._study.directions)
@@ -429,7 +426,7 @@ class Coordinator(Control):
         if not unasked or trial.retry_of is not None:
             return outcome
         name = min(unasked)
-        return Outcome.failed(
+        return Outcome.aborted(
             SpaceError(
                 f"parameter {name!r} is set beforehand, and the trial did not ask for it."
                 f"{nearest(name, trial.params)} It asked for {listed(trial.params)}"
@@ -492,19 +489,23 @@ class _Alone:
 
 
 class _Fatal:
-    """Remembers an error of a plugin: the search ends, whoever catches it on its way."""
+    """Remembers the first error of a plugin: the search ends, whoever catches it on its way.
 
-    __slots__ = ("_coordinator",)
+    Attributes:
+        error: That error, None while there is none.
+    """
 
-    def __init__(self, coordinator: Coordinator) -> None:
-        self._coordinator = coordinator
+    __slots__ = ("error",)
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, Exception):
-            self._coordinator.give_up(error)
+        if self.error is None and isinstance(error, Exception):
+            self.error = error
 
 
 def _fact(name: object, value: object) -> Any:

@@ -22,7 +22,7 @@ from hpsearch.space.space import Space
 from hpsearch.storage import schema
 from hpsearch.storage.lock import StudyLock, this_process
 from hpsearch.storage.schema import WAITING, Row, encode
-from hpsearch.study.outcome import INTERRUPTED, Outcome, TrialError, TrialState
+from hpsearch.study.outcome import INTERRUPTED, TrialError, TrialState
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.serial import dumps, error_to_dict
 
@@ -269,8 +269,8 @@ class Journal:
     def _give_up(self, connection: sqlite3.Connection, key: int, row: Row) -> None:
         trial = row.trial
         text = f"the process died while this trial ran, {row.attempts} times"
-        error = TrialError("ProcessDied", text)
-        trial.end(Outcome(TrialState.FAILED, error=error), trial.started, 0.0)
+        # When it ended nobody knows.
+        trial.state, trial.error = TrialState.FAILED, TrialError("ProcessDied", text)
         logger.warning("trial %d failed: %s", trial.number, trial.error)
         self._told += 1
         connection.execute(_END, (*_end_of(trial, self._told), key, trial.number))

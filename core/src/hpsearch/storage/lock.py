@@ -37,6 +37,7 @@ class StudyLock:
         self._name = name
         suffix = blake2b(name.encode(), digest_size=8).hexdigest()
         self._lock = FileLock(f"{path}.{suffix}.lock", thread_local=False)
+        self._was_there = Path(self._lock.lock_file).exists()
 
     def acquire(self) -> None:
         """Take the lock, at once or not at all.
@@ -69,10 +70,10 @@ class StudyLock:
         """Let go of the study, if it is held.
 
         Args:
-            discard: Delete the lock's file as well: the study was never opened. Whoever waits for
-                the lock notices, and makes a new file.
+            discard: Delete the lock's file as well, if it is new: the study was never opened.
+                Whoever waits for the lock notices, and makes a new file.
         """
-        if discard and self._lock.is_locked:
+        if discard and self._lock.is_locked and not self._was_there:
             Path(self._lock.lock_file).unlink(missing_ok=True)
         self._lock.release()
 

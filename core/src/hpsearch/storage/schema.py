@@ -238,7 +238,8 @@ def read_study(path: Path, row: sqlite3.Row, trials: list[TrialRecord] | None = 
         if not isinstance(directions, list) or not directions or set(directions) - set(known):
             raise ValueError(f"directions is {brief(directions)}, expected a list of {known}")
         _check(facts, "name", str)
-        _check(facts, "backend", str)
+        if not isinstance(facts["backend"], str):
+            raise ValueError(f"backend is {brief(facts['backend'])}, expected a text")
         for name, least in (("seed", 0), ("n_trials", 1)):
             number = facts[name]
             if number is None and name == "n_trials":
@@ -397,7 +398,8 @@ def _check_pages(path: Path, connection: sqlite3.Connection) -> None:
         return
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        raise JournalError(f"the journal {path} is damaged: {found}")
+        what = " ".join(str(found).split())
+        raise JournalError(f"the journal {path} cannot be used: it is damaged: {what}")
 
 
 def _version(connection: sqlite3.Connection) -> int:

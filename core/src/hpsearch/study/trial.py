@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -20,7 +21,6 @@ RESERVED: Final = frozenset(
     {
         "arguments",
         "changed_params",
-        "checkpoint",
         "checkpoints",
         "environment",
         "left_by_rank",
@@ -179,7 +179,9 @@ class Trial(Suggester, Mapping[str, Any]):
             HpsearchError: The trial has ended.
         """
         if self._channel is None:
-            raise HpsearchError(f"trial {self.number} has ended, and talks to its study no more")
+            raise HpsearchError(
+                f"trial {self.number} has ended; it cannot talk to its study any more"
+            )
         return self._channel
 
     def report(
@@ -252,7 +254,7 @@ class Trial(Suggester, Mapping[str, Any]):
         if not isinstance(name, str) or not name:
             raise ArgumentError(f"the name of a constraint is {name!r}, expected a text")
         number = as_float(value)
-        if number != number:
+        if math.isnan(number):
             raise ArgumentError(f"constraint {name!r} is NaN, expected a number")
         if name in self._record.constraints:
             warnings.warn(

@@ -100,7 +100,8 @@ class EndsUnasked(Sound):
 
     @hookimpl
     def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
-        finite = study.space and all(isinstance(d, Int) for d in study.space.parameters.values())
+        known = {} if study.space is None else study.space.parameters
+        finite = len(known) == 2 and all(isinstance(item, Int) for item in known.values())
         ends = finite and len(study.trials) == 4
         return EXHAUSTED if ends else super().hpsearch_suggest(study, trial)
 

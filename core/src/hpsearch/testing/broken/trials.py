@@ -58,8 +58,11 @@ class RunsOn(OwnsLoop):
     def hpsearch_run(self, study: Study, evaluate: Evaluate) -> bool:
         control = study.history
         while control.remaining:
-            # The core starts no trial after the end, so the engine begins its own.
-            trial = control.ask() or control.begin(study.trials[-1].params if study.space else {})
+            trial = control.ask()
+            if trial is None and "asked for it" not in (control.stop_reason or ""):
+                break
+            if trial is None:  # The core starts no trial any more, so the engine begins its own.
+                trial = control.begin({} if study.space is None else study.trials[-1].params)
             control.tell(trial, self.run(study, trial, evaluate))
         return True
 

@@ -40,7 +40,8 @@ def render(study: Study) -> str:
     """Return the page."""
     asset = files("hpsearch.report").joinpath
     return Template(asset("page.html").read_text(encoding="utf-8")).substitute(
-        title=html.escape(study.name),
+        version=hpsearch.__version__,
+        title=html.escape(shown(study.name)),
         css=asset("page.css").read_text(encoding="utf-8"),
         js=asset("page.js").read_text(encoding="utf-8"),
         plotly=get_plotlyjs(),

@@ -126,12 +126,12 @@ def _uncovered(points: list[Costs], others: list[Costs], start: int) -> list[Cos
     """Return the points that none of the others is at least as good as, from ``start`` on."""
     if not points or not others:
         return points
-    if len(points) * len(others) <= _FEW_PAIRS:
-        return [p for p in points if not any(_covers(other, p, start) for other in others)]
     left = len(points[0]) - start
     if left == 1:
         lowest = min(other[start] for other in others)
         return [point for point in points if point[start] < lowest]
+    if len(points) * len(others) <= _FEW_PAIRS:
+        return [p for p in points if not any(_covers(other, p, start) for other in others)]
     if left == 2:
         pairs = sorted(other[start:] for other in others)
         steps = [pair[0] for pair in pairs]

@@ -194,11 +194,14 @@ class Study:
 
         return export.to_json(self, path)
 
-    def to_csv(self, path: str | PathLike[str] | None = None) -> str:
-        """Return the trials as CSV text, and write it to ``path`` if given."""
+    def to_csv(self, path: str | PathLike[str] | None = None, *, raw: bool = False) -> str:
+        """Return the trials as CSV text, and write it to ``path`` if given.
+
+        Text that a spreadsheet would run as a formula gets an apostrophe in front, unless ``raw``.
+        """
         from hpsearch.report import export
 
-        return export.to_csv(self, path)
+        return export.to_csv(self, path, raw=raw)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)

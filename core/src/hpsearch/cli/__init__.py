@@ -32,9 +32,8 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except HpsearchError as error:
             raise _Failed(shown_lines(error)) from error
-        except click.UsageError as error:
-            error.message = shown_lines(error.message)  # it repeats what was typed
-            raise
+        except click.UsageError as error:  # it repeats what was typed, such as a URL
+            raise click.UsageError(shown_lines(error.format_message()), error.ctx) from error
         except SearchInterrupted:
             say("\nInterrupted. The same command goes on where it was.", err=True)
             ctx.exit(130)

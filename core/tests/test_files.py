@@ -80,7 +80,7 @@ def test_a_file_that_hpsearch_did_not_write_stays_as_it_is(write, foreign, study
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.permutations(WRITERS, 2))
+@pytest.mark.parametrize(("one", "other"), list(itertools.permutations(WRITERS, 2)))
 def test_a_file_of_another_kind_stays_as_it_is(one, other, study, tmp_path):
     path = tmp_path / "file"
     WRITERS[one](study, path)

@@ -103,10 +103,10 @@ def demo(trials: int, epochs: int, backend: str, seed: int, output: Path) -> Non
 @click.option(
     "--output",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False),
     help="The page to write; without it, the journal's name ending in .html.",
 )
-def report(storage: Path, name: str | None, output: Path | None) -> None:
+def report(storage: Path, name: str | None, output: str | None) -> None:
     """Write a study as one HTML page.
 
     STORAGE is the journal, such as study.db.

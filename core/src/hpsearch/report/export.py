@@ -192,8 +192,8 @@ def to_csv(study: Study, path: str | PathLike[str] | None = None, *, raw: bool =
     _check(path, files.CSV)
     columns, rows = _rows(study)
     safe = str if raw else _neutral
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    buffer = _Lines()
+    writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(map(safe, columns))
     writer.writerows(
         [safe(_cell(row[name])) if name in row else "" for name in columns] for row in rows
@@ -286,6 +286,16 @@ def _cell(value: Any) -> str:
     if isinstance(value, Mapping | list | tuple):
         return json.dumps(_strict(value), allow_nan=False)
     return str(value)
+
+
+class _Lines(io.StringIO):
+    """Ends each line with a line feed alone.
+
+    Before Python 3.13, :mod:`csv` quotes a carriage return only where it ends lines itself.
+    """
+
+    def write(self, line: str) -> int:
+        return super().write(line.removesuffix("\r\n") + "\n")
 
 
 def _neutral(cell: str) -> str:

@@ -87,6 +87,8 @@ def write(path: str | PathLike[str], text: str, kind: Kind) -> Path:
 
 def _check(path: str | PathLike[str], kind: Kind) -> os.stat_result | None:
     """Return what is there now and may be written over, None if nothing is."""
+    if "://" in os.fspath(path):  # it may hold a password
+        raise ArgumentError(f"the {kind.name} cannot go to a URL; give the path of a file")
     try:
         status = Path(path).stat()
     except FileNotFoundError:
@@ -154,6 +156,7 @@ def _explained(path: str | PathLike[str], kind: Kind) -> Iterator[None]:
     except HpsearchError:
         raise
     except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise HpsearchError(
-            f"the {kind.name} cannot be written to {shown(path)}: {error}"
+            f"the {kind.name} cannot be written to {shown(path)}: {shown(reason)}"
         ) from error

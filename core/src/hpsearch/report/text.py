@@ -6,9 +6,11 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 _GAP = "  "
-_PASSWORD = re.compile(r"(?<=://)([^/?#\s]*|[^:/?#\s]*:\S*)@")
-"""What stands before the host in a URL: a user's name and password (with or without a slash in
-it), or a token."""
+_PASSWORD = re.compile(r"(://)[^/?#\s]*@|(:/+)[^:/?#\s]*:\S*@")
+"""What stands before the host in a URL: a token, or a user's name and password.
+
+A password may have a slash in it, and a URL that became a path has lost one of its own.
+"""
 
 
 def shown(value: object, digits: int = 4) -> str:
@@ -20,8 +22,8 @@ def shown(value: object, digits: int = 4) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     text = value if isinstance(value, str) else str(value)
-    if "://" in text:
-        text = _PASSWORD.sub("***@", text)
+    if ":/" in text:
+        text = _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***@", text)
     return text if text.isprintable() else "".join(map(_printable, text))
 
 

@@ -74,7 +74,9 @@ def test_an_empty_file_counts_as_new(write, study, tmp_path):
 def test_a_file_that_hpsearch_did_not_write_stays_as_it_is(write, foreign, study, tmp_path):
     path = tmp_path / "notes.txt"
     path.write_bytes(FOREIGN[foreign])
-    with pytest.raises(ArgumentError, match=r"notes\.txt is .*; name another file"):
+    with pytest.raises(
+        ArgumentError, match=r"notes\.txt was not written by hpsearch, .*name another file"
+    ):
         write(study, path)
     assert path.read_bytes() == FOREIGN[foreign]
     assert list(tmp_path.iterdir()) == [path]
@@ -85,7 +87,7 @@ def test_a_file_of_another_kind_stays_as_it_is(one, other, study, tmp_path):
     path = tmp_path / "file"
     WRITERS[one](study, path)
     before = path.read_bytes()
-    with pytest.raises(ArgumentError, match="is a .*another file"):
+    with pytest.raises(ArgumentError, match="is a .* of hpsearch, .*another file"):
         WRITERS[other](study, path)
     assert path.read_bytes() == before
 
@@ -198,5 +200,5 @@ def test_the_demo_refuses_a_report_that_is_not_its_own_before_it_starts(tmp_path
     (tmp_path / "report.html").write_text("mine")
     result = CliRunner().invoke(main, ["demo", "--output", str(tmp_path)])
     assert result.exit_code == 2
-    assert "report.html is no report" in result.stderr
+    assert "report.html was not written by hpsearch" in result.stderr
     assert (tmp_path / "report.html").read_text() == "mine"

@@ -43,10 +43,10 @@ PAGE = Kind(
     re.compile(rb'<!DOCTYPE html>\s.{,500}?<meta name="generator" content="hpsearch ', re.DOTALL),
 )
 JSON = Kind(
-    "JSON of a study",
+    "JSON file",
     re.compile(rb'\{"format": \d+, "name": (null|"([^"\\]|\\.)*"), "backend": ', re.DOTALL),
 )
-CSV = Kind("CSV of a study", re.compile(rb"number,id,state,"))
+CSV = Kind("CSV file", re.compile(rb"number,id,state,"))
 
 
 def check(path: str | PathLike[str], kind: Kind) -> None:
@@ -101,8 +101,8 @@ def _check(path: str | PathLike[str], kind: Kind) -> os.stat_result | None:
         raise ArgumentError(f"{shown(path)} is not a file; name another for the {kind.name}")
     if status.st_size and (found := _foreign(Path(path), kind)):
         raise ArgumentError(
-            f"{shown(path)} is {found}, and the {kind.name} would replace it; name another file, "
-            "or move that one away"
+            f"{shown(path)} {found}, and would be lost; name another file for the {kind.name}, or "
+            "move that one away"
         )
     if not os.access(path, os.W_OK):
         raise PermissionError("this process may not write it")
@@ -110,17 +110,17 @@ def _check(path: str | PathLike[str], kind: Kind) -> os.stat_result | None:
 
 
 def _foreign(path: Path, kind: Kind) -> str | None:
-    """Return what a file is, None if it is of the kind."""
+    """Return why a file is not to be replaced, None if it is of the kind."""
     if _is_database(path):
-        return "a journal or another SQLite database"
+        return "is a journal or another SQLite database"
     with path.open("rb") as file:
         head = file.read(_HEAD)
     if kind.mark.match(head):
         return None
     for other in (PAGE, JSON, CSV):
         if other.mark.match(head):
-            return f"a {other.name}"
-    return f"no {kind.name} that hpsearch wrote"
+            return f"is a {other.name} of hpsearch"
+    return "was not written by hpsearch"
 
 
 def _is_database(path: Path) -> bool:

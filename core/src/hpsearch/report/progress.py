@@ -54,7 +54,7 @@ class ProgressBar:
         for trial in study.trials:
             self._count(trial)
         self._bar = tqdm(
-            desc=study.name,
+            desc=shown(study.name),
             total=study.n_trials,
             initial=sum(trial.retry_of is None for trial in study.trials),
             unit="trial",

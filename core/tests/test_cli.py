@@ -14,10 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 import hpsearch
-from hpsearch import Float
+from hpsearch import Float, Space
 from hpsearch.cli import diagnosis, main
+from hpsearch.cli.studies import print_study
 from hpsearch.plugins import registry
 from hpsearch.plugins.backend import Capabilities
+from hpsearch.study.trial import Trial
 from hpsearch.testing.distributions import fake_distribution, importable
 
 GOOD = """
@@ -153,6 +155,21 @@ def test_show_of_a_large_study_without_any_result_says_so(storage):
     output = run("show", storage).output
     assert numbers_shown(output) == []
     assert "none of 60 trials can be ranked; --all shows all" in output
+
+
+def test_show_says_that_no_trial_keeps_its_constraints(capsys):
+    class Broken(Trial):
+        feasible = False
+
+    study = hpsearch.Study("constrained", ["minimize"], space=Space({"x": Float(0, 9)}))
+    study._trials = [Broken(number, params={"x": 1.0}) for number in range(3)]
+    for trial in study.trials:
+        trial.state, trial.objectives, trial.ended = hpsearch.TrialState.COMPLETE, (1.0,), 1.0
+    print_study(study)
+    output = capsys.readouterr().out
+    assert "no best run: no complete trial keeps its constraints" in output
+    assert numbers_shown(output) == [0, 1, 2]
+    assert "* " not in output
 
 
 def test_show_of_several_directions_begins_with_the_front(storage):

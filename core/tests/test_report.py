@@ -429,6 +429,10 @@ def test_trials_that_break_their_constraints_are_drawn_apart_and_are_never_the_b
     assert list(trace(figure, "best so far").y) == [5.0, 4.0, 4.0]
     assert list(figures.parallel(study).data[0].dimensions[-1]["values"]) == [1.0, 5.0, 4.0]
     assert study.best.objective == 4.0
+    assert "keeps its constraints" not in report.html(study)
+    for trial in study.trials:
+        trial.feasible = False
+    assert "no complete trial keeps its constraints" in Tags(report.html(study)).text
 
 
 def test_writing_returns_the_file(study, tmp_path):

@@ -35,6 +35,8 @@ def print_study(study: Study, *, everything: bool = False) -> None:
         _print_front(best, most)
     elif best:
         _print_best(best[0])
+    if not best and study.counts()["complete"]:
+        say("\nno best run: no complete trial keeps its constraints", bold=True)
     _print_failures(study, most)
 
 

@@ -355,10 +355,10 @@ def _story(study: Study, trial: Trial) -> str:
     lines = [f"{_named(trial)} {trial.state}"]
     names = objective_names(study)
     values = zip(names, trial.objectives or (), strict=False)
-    lines += [f"{escaped(name, 40)} {shown(value, 6)}" for name, value in values]
+    lines += [f"{escaped(name, 40)} {_number(value)}" for name, value in values]
     if trial.intermediate and trial.objectives is None:
         step, reported = list(trial.intermediate.items())[-1]
-        lines.append(f"step {step}: {', '.join(shown(value, 6) for value in reported)}")
+        lines.append(f"step {escaped(step, 40)}: {', '.join(map(_number, reported))}")
     if trial.error is not None:
         lines.append(escaped(str(trial.error).partition("\n")[0], 80))
     named = itertools.islice(trial.items(), MOST_VALUES)
@@ -372,11 +372,15 @@ def _named(trial: Trial) -> str:
     return f"<b>trial {escaped(trial.number, 40)}</b>"
 
 
+def _number(value: object) -> str:
+    return escaped(shown(value, 6), 40)
+
+
 def _point(axis: Axis, trial: Trial, index: int) -> str:
     value = escaped(trial.params[axis.name], 40)
     return (
         f"{_named(trial)}<br>{escaped(axis.name, 40)} = {value}"
-        f"<br>objective {shown(_objective(trial, index), 6)}"
+        f"<br>objective {_number(_objective(trial, index))}"
     )
 
 
@@ -413,7 +417,7 @@ def _joined(
             finite = math.isfinite(values[index])
             x.append(step)
             y.append(values[index] if finite else None)
-            text.append(f"{_named(trial)}<br>step {step}: {shown(values[index], 6)}")
+            text.append(f"{_named(trial)}<br>step {escaped(step, 40)}: {_number(values[index])}")
         x.append(None)
         y.append(None)
         text.append(None)

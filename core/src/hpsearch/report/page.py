@@ -88,6 +88,8 @@ def _head(study: Study) -> str:
         value = shown(best[0].objective, digits=5)
         note = f"trial {best[0].number}, {study.directions[0]}"
         cards.append(("Best objective", _text(value), _text(note)))
+    elif counts["complete"]:
+        cards.append(("Best objective", "none", "no complete trial keeps its constraints"))
     asked = "" if study.n_trials is None else f" of {study.n_trials}"
     cards.append(("Trials", f"{len(study.trials)}<small>{_text(asked)}</small>", states))
     if ends := [trial.ended for trial in study.trials if trial.ended is not None]:

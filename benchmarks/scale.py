@@ -125,9 +125,7 @@ def cost(size: int, *, journal: bool) -> float:
         return seconds(lambda: search(storage, space, size)) / size * 1e6
 
 
-def search(
-    storage: Path | None, space: dict[str, hpsearch.Float], n_trials: int
-) -> hpsearch.Study:
+def search(storage: Path | None, space: dict[str, hpsearch.Float], n_trials: int) -> hpsearch.Study:
     """Run a random search."""
     return hpsearch.search(
         objective if "x" in space else total,

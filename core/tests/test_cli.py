@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 from importlib import metadata
@@ -12,10 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 import hpsearch
-from hpsearch import Float
+from hpsearch import Float, Space
 from hpsearch.cli import diagnosis, main
+from hpsearch.cli.studies import print_study
 from hpsearch.plugins import registry
 from hpsearch.plugins.backend import Capabilities
+from hpsearch.study.record import TrialRecord
 from hpsearch.testing.distributions import fake_distribution, importable
 
 GOOD = """
@@ -90,6 +94,150 @@ def test_show_prints_each_trial_the_best_run_and_why_trials_failed(storage):
     assert study.table() in result.output
     assert f"best: trial {study.best.trial.number}" in result.output
     assert "trial 1: ValueError: no luck\n" in result.output
+
+
+def large(storage, n_trials=60, objective=lambda trial: trial["x"], **arguments):
+    arguments = {"backend": "random", "seed": 0, "max_failures": n_trials} | arguments
+    return hpsearch.search(
+        objective,
+        {"x": Float(0, 1)},
+        n_trials=n_trials,
+        storage=storage,
+        progress=False,
+        **arguments,
+    )
+
+
+def numbers_shown(output):
+    """The numbers of the trials in the table that is printed."""
+    lines = [line.removeprefix("* ").split() for line in map(str.strip, output.splitlines())]
+    states = set(map(str, hpsearch.TrialState))
+    return [int(line[0]) for line in lines if len(line) > 1 and line[1] in states]
+
+
+def test_show_of_a_large_study_prints_the_best_20_and_with_all_every_trial(storage):
+    study = large(storage)
+    output = run("show", storage).output
+    ranked = sorted(study.trials, key=lambda trial: trial.objective)
+    assert numbers_shown(output) == [trial.number for trial in ranked[:20]]
+    assert "the best 20 of 60 trials; --all shows all\n" in output
+    assert f"best: trial {ranked[0].number}," in output
+    everything = run("show", storage, "--all").output
+    assert numbers_shown(everything) == list(range(60))
+    assert study.table() in everything
+    assert "--all" not in everything
+    assert len(json.loads(run("show", storage, "--json").output)["trials"]) == 60
+
+
+def test_show_of_a_large_study_leaves_what_has_no_result_to_the_counts(storage):
+    def objective(trial):
+        if trial.number % 2:
+            raise ValueError(f"trial {trial.number} has no luck")
+        if trial.number % 10 == 0:
+            raise hpsearch.TrialPruned
+        return trial["x"]
+
+    large(storage, objective=objective)
+    output = run("show", storage).output
+    assert "60 of 60 trials: 24 complete, 6 pruned, 30 failed" in output
+    assert len(numbers_shown(output)) == 20
+    assert all(number % 2 == 0 for number in numbers_shown(output))
+    assert output.count("has no luck") == 20
+    assert "and 10 more; --all shows all" in output
+    assert run("show", storage, "--all").output.count("has no luck") == 30
+
+
+def test_show_of_a_large_study_without_any_result_says_so(storage):
+    def objective(trial):
+        raise hpsearch.TrialPruned
+
+    large(storage, objective=objective)
+    output = run("show", storage).output
+    assert numbers_shown(output) == []
+    assert "none of 60 trials can be ranked; --all shows all" in output
+
+
+def test_show_says_that_no_trial_keeps_its_constraints(capsys):
+    trials = [TrialRecord(number, params={"x": 1.0}) for number in range(3)]
+    space = Space({"x": Float(0, 9)})
+    study = hpsearch.Study("constrained", ["minimize"], space=space, trials=trials)
+    for trial in trials:
+        trial.constrain("size", 1.0)
+        trial.state, trial.objectives, trial.ended = hpsearch.TrialState.COMPLETE, (1.0,), 1.0
+    print_study(study)
+    output = capsys.readouterr().out
+    assert "no best run: no complete trial keeps its constraints" in output
+    assert numbers_shown(output) == [0, 1, 2]
+    assert "* " not in output
+
+
+def test_show_of_several_directions_begins_with_the_front(storage):
+    def objective(trial):
+        return trial["x"], (1 - trial["x"]) + trial.number % 3
+
+    study = large(storage, objective=objective, direction=["minimize", "minimize"])
+    front = {best.trial.number for best in study.best_runs}
+    output = run("show", storage).output
+    shown = numbers_shown(output)
+    assert len(shown) == 20
+    assert set(shown[: len(front)]) <= front or len(front) < 20
+    assert f"Pareto front: {len(front)} trials" in output
+    assert output.count("* ") == min(len(front), 20)
+
+
+def test_nothing_of_a_journal_reaches_the_terminal_as_a_control_code(storage):
+    code = "\x1b]0;title\x07\x9b31m\u202e"
+
+    def objective(trial):
+        trial.annotate("checkpoint", f"folder{code}")
+        if trial.number == 0:
+            raise ValueError(f"lost{code}")
+        return trial[f"x{code}"]
+
+    hpsearch.search(
+        objective,
+        {f"x{code}": Float(0, 1)},
+        backend="random",
+        n_trials=3,
+        name=f"name{code}",
+        max_failures=2,
+        storage=storage,
+        progress=False,
+    )
+    with contextlib.closing(sqlite3.connect(storage)) as connection, connection:
+        connection.execute("UPDATE study SET backend = ?", (f"backend{code}",))
+    outputs = [
+        run("show", storage).output,
+        run("show", storage, "--study", f"none{code}").output,
+        run("show", f"{storage}{code}").output,
+        run(f"show{code}").output,
+    ]
+    search(storage, name="another")
+    outputs.append(run("show", storage).output)
+    for output in outputs:
+        assert output
+        assert not set(code) - set("]0;title31m") & set(output), output
+    for field in ("name", "x", "backend", "folder", "lost"):
+        assert f"{field}\\x1b" in outputs[0], field
+
+
+def test_no_password_of_a_url_is_printed(storage, install):
+    url = "postgres://me:s3cret@host/db"
+    for arguments in (
+        ("show", url),
+        ("report", url),
+        ("show", "--study", url, search(storage) and storage),
+        ("report", storage, "--output", url),
+        (url,),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 2
+        assert "s3cret" not in result.output
+    install(f"raise RuntimeError('no answer from {url}')")
+    for arguments in (("doctor",), ("doctor", "--json"), ("backends",), ("backends", "--json")):
+        output = run(*arguments).output
+        assert "s3cret" not in output
+        assert "postgres://***@host/db" in output
 
 
 def test_show_prints_the_same_json_as_the_study(storage):

@@ -13,10 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hpsearch
-from hpsearch import Categorical, Float, Int, Space, TrialState
-from hpsearch.study.best import pareto_front
+from hpsearch import Categorical, Float, Int, Space
 from hpsearch.study.record import TrialRecord
-from hpsearch.testing.contract.trials import _dominated
 from hpsearch.testing.distributions import fake_distribution, importable
 from hpsearch.testing.executors import SeveralOpen
 from hpsearch.testing.objectives import Distance, score
@@ -60,15 +58,6 @@ def test_every_trial_that_is_held_open_ends_once(workers, n_trials, last_first, 
     assert sorted(recorder.told) == recorder.started == list(range(n_trials))
     assert recorder.most_open == min(workers, n_trials)
     assert study.counts()["complete"] == n_trials
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)), max_size=30))
-def test_the_kit_and_the_core_agree_on_every_front(points):
-    trials = [TrialRecord(number) for number in range(len(points))]
-    for trial, values in zip(trials, points, strict=True):
-        trial.state, trial.objectives = TrialState.COMPLETE, tuple(map(float, values))
-    front = [trial for trial in trials if not _dominated(trial, trials)]
-    assert front == pareto_front(trials, ["minimize"] * 3)
 
 
 words = st.from_regex(r"[a-zA-Z][a-zA-Z0-9]{0,5}", fullmatch=True)

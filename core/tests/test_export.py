@@ -15,6 +15,8 @@ import pytest
 import hpsearch
 from hpsearch import Categorical, Float, Int, Space, when
 from hpsearch.report.export import objective_names, table
+from hpsearch.report.text import Layout, cell_width, shown, widest
+from hpsearch.study.outcome import TrialError
 from hpsearch.study.serial import record_from_dict, record_to_dict
 
 SPACE = Space(
@@ -123,6 +125,45 @@ def test_csv_tells_a_parameter_that_is_none_from_one_that_was_not_searched(study
     assert "" in {row["params_momentum"] for row in rows}
 
 
+RUN_BY_A_SPREADSHEET = ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1"]
+NUMBERS_AS_TEXT = ["-5", "+0.5", "-1e-3"]
+
+
+def test_csv_has_no_cell_that_a_spreadsheet_would_run():
+    space = {"=text": Categorical([*RUN_BY_A_SPREADSHEET, *NUMBERS_AS_TEXT]), "low": Float(-2, -1)}
+
+    def objective(trial):
+        trial.annotate("fact", "=A1")
+        if trial.number == 0:
+            raise ValueError
+        return -1.5
+
+    study = hpsearch.search(
+        objective, space, backend="random", n_trials=60, seed=1, max_failures=2, progress=False
+    )
+    study.trials[0].error = TrialError("=type", "", "@traceback")
+    texts = {trial["=text"] for trial in study.trials}
+    assert texts == {*RUN_BY_A_SPREADSHEET, *NUMBERS_AS_TEXT}
+    rows = list(csv.DictReader(io.StringIO(study.to_csv(), newline="")))
+    for row, trial in zip(rows, study.trials, strict=True):
+        text = trial["=text"]
+        runs = text in RUN_BY_A_SPREADSHEET
+        assert row["params_=text"] == (f"'{text}" if runs else text)
+        assert float(row["params_low"]) == trial["low"]
+        assert row["attrs_fact"] == "'=A1"
+    assert rows[1]["objective"] == "-1.5"
+    assert (rows[0]["error"], rows[0]["traceback"]) == ("'=type", "'@traceback")
+    raw = list(csv.DictReader(io.StringIO(study.to_csv(raw=True), newline="")))
+    assert [row["params_=text"] for row in raw] == [trial["=text"] for trial in study.trials]
+    assert raw[0]["error"] == "=type"
+
+
+def test_a_data_frame_keeps_text_as_it_is():
+    space = {"x": Categorical(["=1+1"])}
+    study = hpsearch.search(lambda trial: 0.0, space, backend="grid", n_trials=1, progress=False)
+    assert list(study.dataframe()["params_x"]) == ["=1+1"]
+
+
 def test_a_data_frame_has_numbers_and_times_as_such(study):
     frame = study.dataframe()
     assert list(frame["number"]) == list(range(8))
@@ -207,3 +248,33 @@ def test_wide_characters_keep_the_columns_in_line():
     )
     first, second = study.table().splitlines()[-2:]
     assert len(first) + 3 == len(second)
+
+
+def test_a_table_that_does_not_fit_in_memory_is_laid_out_row_by_row():
+    rows = [["1", "日本語", "x"], ["22", "", "\N{PARTY POPPER}"]]
+    layout = Layout(["a", "language_spoken", "b"], widest(iter(rows)), left=["b"], wrap=9)
+    lines = [*layout.heading(), *map(layout.line, rows)]
+    assert lines == [
+        "    language_",
+        " a     spoken  b",
+        "─" * layout.width,
+        " 1     日本語  x",
+        "22             \N{PARTY POPPER}",
+    ]
+    assert max(map(cell_width, lines)) == layout.width
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\x1b[31mb\x9b\x7f", r"a\x1b[31mb\x9b\x7f"),
+        ("\u202eabc\u202c\u2066d\u2069", r"\u202eabc\u202c\u2066d\u2069"),
+        ("at postgres://me:s3cret@host/db now", "at postgres://***@host/db now"),
+        ("https://token@host/a?b=c@d", "https://***@host/a?b=c@d"),
+        ("s3://me:a/b@host", "s3://***@host"),
+        ("https://host/a@b", "https://host/a@b"),
+        ("postgres:/me:s3cret@host", "postgres:/***@host"),
+    ],
+)
+def test_what_people_see_has_no_control_codes_and_no_passwords(text, expected):
+    assert shown(text) == expected

@@ -11,6 +11,7 @@ import pytest
 
 import hpsearch
 from hpsearch import Float
+from hpsearch.report import progress
 from hpsearch.report.progress import ProgressBar, wanted
 
 SPACE = {"x": Float(0.0, 1.0)}
@@ -63,6 +64,22 @@ def test_the_size_of_the_front_is_that_of_the_core(seed, capsys):
 
     study = search(objective, direction=["minimize", "maximize", "minimize"], seed=seed)
     assert f"front={len(study.best_runs)}" in last_line(capsys)
+
+
+def test_the_size_of_a_front_that_is_costly_to_count_is_right_at_the_end(capsys, monkeypatch):
+    # As if each count took so long that the next one is due only after the search.
+    monkeypatch.setattr(progress, "_SHARE", 1e-9)
+    study = search(lambda trial: (trial["x"], -trial["x"]), direction=["minimize", "minimize"])
+    assert len(study.best_runs) == 6
+    assert "front=6" in last_line(capsys)
+
+
+def test_a_control_code_in_the_name_of_a_study_does_not_reach_the_terminal(capsys):
+    search(lambda trial: trial["x"], name="a\x1b]0;b\x07\u202e")
+    drawn = capsys.readouterr().err
+    assert "\x1b]" not in drawn
+    assert not {"\x07", "\u202e"} & set(drawn)
+    assert r"a\x1b]0;b\x07\u202e" in drawn
 
 
 def test_a_trial_run_again_takes_the_place_of_the_one_that_failed(capsys):

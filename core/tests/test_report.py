@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import random
@@ -16,8 +17,10 @@ from scipy import stats
 import hpsearch
 from hpsearch import Categorical, Float, Int, Space, report, when
 from hpsearch.report import figures
+from hpsearch.report import page as page_module
 from hpsearch.report.axes import MISSING, axis_of
 from hpsearch.report.effects import rank_correlation, share_explained
+from hpsearch.study.record import TrialRecord
 
 SPACE = Space(
     {
@@ -146,6 +149,64 @@ def test_names_and_values_with_markup_in_them_stay_text():
     scripts = [tag for tag, _ in met.tags].count("script")
     assert scripts == report.html(hostile).count("Plotly.newPlot(") + 3
     assert met.text.count(HOSTILE) >= 4
+
+
+MARK = "<img src=x onerror=1>\u2028</script><!--"
+
+
+def planted():
+    """A study with a mark wherever a journal that was edited by hand can have text."""
+    space = {f"x{MARK}": Categorical([f"choice{MARK}", "other"]), "y": Float(0.0, 1.0)}
+
+    def objective(trial):
+        for step in range(3):
+            trial.report(trial["y"], step)
+        trial.annotate("metrics", {f"metric{MARK}": f"value{MARK}"})
+        trial.annotate("environment", {f"version{MARK}": f"1{MARK}"})
+        trial.annotate(f"fact{MARK}", f"of a trial{MARK}")
+        if trial.number % 4 == 3:
+            raise RuntimeError(f"failed{MARK}\n{MARK}")
+        return trial["y"]
+
+    study = run(n_trials=16, objective=objective, space=space)
+    study.name, study.backend = f"name{MARK}", f"backend{MARK}"
+    study.seed, study.n_trials = f"seed{MARK}", f"n_trials{MARK}"
+    for trial in study.trials:
+        trial.id = f"{trial.id}{MARK}"
+        if trial.error is not None:
+            fields = {"type": MARK, "traceback": f"Traceback {MARK}", "bases": (MARK,)}
+            trial.error = dataclasses.replace(trial.error, **fields)
+    return study
+
+
+@pytest.mark.parametrize("directions", [1, 2])
+def test_no_field_of_a_study_becomes_markup(directions):
+    study = planted()
+    if directions > 1:
+        for trial in study.trials:
+            trial.objectives = trial.objectives and (*trial.objectives, 1.0)
+            trial.intermediate = {s: (*v, 1.0) for s, v in trial.intermediate.items()}
+    study.directions = (f"minimize{MARK}",) * directions
+    page = report.html(study)
+    for form in ("<img", "<!--", "\u2028"):
+        assert form not in page.partition("<body>")[2], form
+    assert "<img" not in page.partition("<title>")[2].partition("</title>")[0]
+    tags = Tags(page)
+    assert "img" not in {tag for tag, _ in tags.tags}
+    assert [tag for tag, _ in tags.tags].count("script") == page.count("Plotly.newPlot(") + 3
+    shown = tags.text + json.dumps(listed(page))
+    of_the_best = ("metric", "value", "fact") if directions == 1 else ()
+    for field in ("name", "backend", "seed", "n_trials", "x", "choice", "failed", *of_the_best):
+        assert f"{field}<img" in shown, field
+
+
+def test_the_passwords_of_urls_stay_out_of_the_page():
+    def fail(trial):
+        raise RuntimeError("no answer from postgres://me:s3cret@host/db")
+
+    page = report.html(run(objective=fail, n_trials=1))
+    assert "s3cret" not in page
+    assert "postgres://***@host/db" in page
 
 
 def test_no_text_of_a_figure_is_read_as_markup():
@@ -287,6 +348,91 @@ def test_the_page_of_ten_thousand_trials_has_them_all():
     lines = figures.parallel(study).data[0].dimensions[-1]["values"]
     assert len(lines) <= figures.MOST_LINES
     assert lines[-1] == study.best.objective
+
+
+def test_of_many_trials_the_best_and_others_evenly_are_drawn(monkeypatch, study):
+    monkeypatch.setattr(figures, "MOST_POINTS", 10)
+    monkeypatch.setattr(figures, "MOST_MARKS", 40)
+    complete = [trial for trial in study.trials if trial.state == "complete"]
+    drawn = trace(figures.history(study), "complete")
+    assert len(drawn.x) <= 10
+    assert set(drawn.x) < {trial.number for trial in complete}
+    assert set(sorted(trial.objective for trial in complete)[:5]) <= set(drawn.y)
+    assert max(drawn.x) - min(drawn.x) > 10
+    for points in figures.slices(study).data:
+        assert len(points.x) <= 10
+    text = Tags(report.html(study)).text
+    assert f"Of {len(complete)} complete trials, at most 10 are drawn" in text
+    assert len(listed(report.html(study))["rows"]) == len(study.trials)
+
+
+def test_the_best_so_far_ends_at_the_best_however_many_are_drawn(monkeypatch, study):
+    monkeypatch.setattr(figures, "MOST_POINTS", 4)
+    best = trace(figures.history(study), "best so far")
+    assert best.y[-1] == study.best.objective
+    assert best.x[-1] == study.trials[-1].number
+
+
+def test_of_many_parameters_those_with_the_strongest_effects_are_drawn():
+    def objective(trial):
+        return trial["parameter_40"] + (trial["choice"] == "bad")
+
+    space = {f"parameter_{index}": Float(0, 1) for index in range(figures.MOST_AXES + 20)}
+    study = run(objective=objective, space={**space, "choice": Categorical(["good", "bad"])})
+    drawn = figures.slices(study)
+    assert len(drawn.data) == figures.MOST_AXES
+    titles = [note.text for note in drawn.layout.annotations]
+    assert {"choice", "parameter_40"} == {title[3:].partition("<")[0] for title in titles[:2]}
+    dimensions = figures.parallel(study).data[0].dimensions
+    assert len(dimensions) == figures.MOST_AXES + 1
+    page = report.html(study)
+    text = Tags(page).text
+    assert f"Of {len(space) + 1} parameters, at most {figures.MOST_AXES} are drawn" in text
+    assert set(space) < set(listed(page)["columns"])
+    story = trace(figures.history(study), "complete").hovertext[0]
+    assert f"and {len(space) + 1 - figures.MOST_VALUES} more" in story
+
+
+def test_a_long_curve_is_drawn_with_some_of_its_steps(monkeypatch, study):
+    monkeypatch.setattr(figures, "MOST_STEPS", 3)
+    assert set(trace(figures.curves(study), "complete").x) == {0, 20, 40, None}
+
+
+def test_a_table_with_too_many_values_lists_the_best_trials_and_says_so(monkeypatch, study):
+    monkeypatch.setattr(page_module, "MOST_CELLS", 20)
+    page = report.html(study)
+    ranked = sorted((t for t in study.trials if t.objectives), key=lambda trial: trial.objective)
+    numbers = [row[0] for row in listed(page)["rows"]]
+    assert numbers == sorted(trial.number for trial in ranked[:5])
+    assert f"The best 5 of {len(study.trials)}." in Tags(page).text
+
+
+def test_a_large_table_has_the_digits_that_the_page_shows(monkeypatch, study):
+    monkeypatch.setattr(page_module, "FEW_CELLS", 20)
+    for row, trial in zip(listed(report.html(study))["rows"], study.trials, strict=True):
+        assert row[2] == (trial.objective and float(f"{trial.objective:.6g}"))
+
+
+def test_trials_that_break_their_constraints_are_drawn_apart_and_are_never_the_best_so_far():
+    trials = []
+    space = Space({"x": Float(0, 9)})
+    study = hpsearch.Study("constrained", ["minimize"], space=space, trials=trials)
+    for number, (x, feasible) in enumerate([(5.0, True), (1.0, False), (4.0, True)]):
+        trial = TrialRecord(number, params={"x": x})
+        trial.state, trial.objectives = hpsearch.TrialState.COMPLETE, (x,)
+        trial.ended = 1.0
+        trial.constrain("size", 0.0 if feasible else 0.1)
+        trials.append(trial)
+    figure = figures.history(study)
+    assert list(trace(figure, "complete").y) == [5.0, 4.0]
+    assert list(trace(figure, "complete, breaks a constraint").y) == [1.0]
+    assert list(trace(figure, "best so far").y) == [5.0, 4.0, 4.0]
+    assert list(figures.parallel(study).data[0].dimensions[-1]["values"]) == [1.0, 5.0, 4.0]
+    assert study.best.objective == 4.0
+    assert "keeps its constraints" not in report.html(study)
+    for trial in study.trials:
+        trial.constrain("size", 0.1)
+    assert "no complete trial keeps its constraints" in Tags(report.html(study)).text
 
 
 def test_writing_returns_the_file(study, tmp_path):

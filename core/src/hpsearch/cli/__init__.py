@@ -11,7 +11,9 @@ from typing import Any
 import click
 
 import hpsearch
+from hpsearch.cli.terminal import say
 from hpsearch.errors import HpsearchError, SearchInterrupted
+from hpsearch.report.text import shown_lines
 
 _storage = click.argument("storage", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 _study = click.option("--study", "name", metavar="NAME", help="Which of the journal's studies.")
@@ -29,9 +31,11 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except HpsearchError as error:
-            raise _Failed(str(error)) from error
+            raise _Failed(shown_lines(error)) from error
+        except click.UsageError as error:  # it repeats what was typed, such as a URL
+            raise click.UsageError(shown_lines(error.format_message()), error.ctx) from error
         except SearchInterrupted:
-            click.echo("\nInterrupted. The same command goes on where it was.", err=True)
+            say("\nInterrupted. The same command goes on where it was.", err=True)
             ctx.exit(130)
 
 
@@ -85,6 +89,9 @@ def demo(trials: int, epochs: int, backend: str, seed: int, output: Path) -> Non
         raise HpsearchError(
             f"the demo needs {', '.join(absent)}. Run: pip install 'hpsearch[demo]'"
         )
+    from hpsearch.report import files
+
+    files.check(output / "report.html", files.PAGE)
     from hpsearch.cli import demonstration as program
 
     program.main(trials=trials, epochs=epochs, backend=backend, seed=seed, output=output)
@@ -96,10 +103,10 @@ def demo(trials: int, epochs: int, backend: str, seed: int, output: Path) -> Non
 @click.option(
     "--output",
     metavar="FILE",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False),
     help="The page to write; without it, the journal's name ending in .html.",
 )
-def report(storage: Path, name: str | None, output: Path | None) -> None:
+def report(storage: Path, name: str | None, output: str | None) -> None:
     """Write a study as one HTML page.
 
     STORAGE is the journal, such as study.db.
@@ -108,18 +115,19 @@ def report(storage: Path, name: str | None, output: Path | None) -> None:
     from hpsearch.storage.journal import load
 
     study = load(storage, name)
-    click.echo(write(study, storage.with_suffix(".html") if output is None else output))
+    say(write(study, storage.with_suffix(".html") if output is None else output))
 
 
 @main.command()
 @_storage
 @_study
 @_json
-def show(storage: Path, name: str | None, *, as_json: bool) -> None:
+@click.option("--all", "everything", is_flag=True, help="Show every trial of a large study too.")
+def show(storage: Path, name: str | None, *, as_json: bool, everything: bool) -> None:
     """Show a study: trials, best run, failures.
 
     STORAGE is the journal, such as study.db. Where it has several studies and none is named, they
-    are listed.
+    are listed. Of a study with more than 20 trials the best 20 are shown.
     """
     from hpsearch.cli.studies import print_studies, print_study
     from hpsearch.storage.journal import load, names
@@ -132,7 +140,7 @@ def show(storage: Path, name: str | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(study.to_json())
     else:
-        print_study(study)
+        print_study(study, everything=everything)
 
 
 @main.command()

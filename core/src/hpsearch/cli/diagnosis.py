@@ -16,12 +16,13 @@ from typing import Any
 import click
 
 import hpsearch
+from hpsearch.cli.terminal import say
 from hpsearch.errors import HpsearchError
 from hpsearch.plugins import registry
 from hpsearch.plugins.backend import Backend, Capabilities
 from hpsearch.plugins.hooks import Hooks, Role
 from hpsearch.plugins.registry import Plugin
-from hpsearch.report.text import columns
+from hpsearch.report.text import columns, shown_lines
 from hpsearch.space import dialects
 
 COMPANIONS = ("accelerate", "numpy", "pandas", "plotly", "pluggy", "torch", "transformers")
@@ -98,7 +99,7 @@ def print_backends(*, as_json: bool) -> None:
     """Print what each backend can do, as a table or as a JSON list."""
     findings = examine_backends()
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings]))
+        click.echo(json.dumps(list(map(_data, findings))))
         return
     rows = [
         ["distribution", *(finding.distribution for finding in findings)],
@@ -109,12 +110,12 @@ def print_backends(*, as_json: bool) -> None:
         rows.append([name.replace("_", " "), *cells])
     header = ["", *(finding.name for finding in findings)]
     for line in columns(header, rows, left=[""]):
-        click.echo(line)
+        say(line)
     _print_problems(findings)
     names = {finding.name for finding in findings}
     absent = [f"hpsearch-{name}" for name in registry.PREFERENCE if name not in names]
     if absent:
-        click.echo(f"\nnot installed: {', '.join(absent)}")
+        say(f"\nnot installed: {', '.join(absent)}")
 
 
 def print_diagnosis(*, as_json: bool) -> bool:
@@ -127,7 +128,7 @@ def print_diagnosis(*, as_json: bool) -> bool:
         **{name: version(name) for name in COMPANIONS},
     }
     if as_json:
-        plugins = [asdict(finding) for finding in findings]
+        plugins = list(map(_data, findings))
         report = {
             "ok": well,
             "platform": platform.platform(),
@@ -138,8 +139,8 @@ def print_diagnosis(*, as_json: bool) -> bool:
         return well
     rows = [[name, number or "not installed"] for name, number in versions.items()]
     for line in columns(["package", "version"], rows, left=["package", "version"]):
-        click.echo(line)
-    click.echo(f"on {platform.platform()}\n")
+        say(line)
+    say(f"on {platform.platform()}\n")
     header = ["plugin", "name", "works", "distribution", "engine"]
     rows = [
         [
@@ -152,18 +153,24 @@ def print_diagnosis(*, as_json: bool) -> bool:
         for finding in findings
     ]
     for line in columns(header, rows, left=header):
-        click.echo(line)
+        say(line)
     _print_problems(findings)
     return well
+
+
+def _data(finding: Finding) -> dict[str, Any]:
+    """Return a finding for JSON; what an engine says of its server may hold a password."""
+    problem = None if finding.problem is None else shown_lines(finding.problem)
+    return {**asdict(finding), "problem": problem}
 
 
 def _print_problems(findings: Sequence[Finding]) -> None:
     for finding in findings:
         if finding.problem is not None:
-            click.secho(f"\n{finding.kind} {finding.name!r} does not work", fg="red", bold=True)
-            click.echo(f"  {finding.problem}")
+            say(f"\n{finding.kind} {finding.name!r} does not work", fg="red", bold=True)
+            say(f"  {finding.problem}")
         elif finding.advice is not None:
-            click.echo(f"\n{finding.kind} {finding.name!r}: {finding.advice}")
+            say(f"\n{finding.kind} {finding.name!r}: {finding.advice}")
 
 
 def _examined(plugin: Plugin, offers: int) -> Finding:

@@ -7,8 +7,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
-import click
-
+from hpsearch.cli.terminal import say
 from hpsearch.errors import HpsearchError, listed
 from hpsearch.plugins import registry
 from hpsearch.plugins.installers import Engine
@@ -36,11 +35,11 @@ def install(engines: list[Engine], *, dry_run: bool) -> None:
     """
     for engine in engines:
         if not dry_run and not engine.missing():
-            click.echo(f"{engine.backend}: {listed(engine.pinned)} are installed already")
+            say(f"{engine.backend}: {listed(engine.pinned)} are installed already")
             continue
         for arguments in engine.commands():
             command = (sys.executable, "-m", "pip", *arguments)
-            click.echo(shlex.join(command))
+            say(shlex.join(command))
             if not dry_run:
                 _run(command)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import HpsearchError
+from hpsearch.report import files
 
 if TYPE_CHECKING:
     from hpsearch.study.study import Study
@@ -26,15 +27,11 @@ def write(study: Study, path: str | PathLike[str]) -> Path:
         The file's absolute path.
 
     Raises:
+        ArgumentError: ``path`` has a file that is no report of hpsearch; it stays as it is.
         HpsearchError: plotly is not installed, or the file cannot be written.
     """
-    page = html(study)
-    target = Path(path).absolute()
-    try:
-        target.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise HpsearchError(f"the report cannot be written: {error}") from error
-    return target
+    files.check(path, files.PAGE)
+    return files.write(path, html(study), files.PAGE)
 
 
 def html(study: Study) -> str:

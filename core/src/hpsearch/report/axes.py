@@ -104,9 +104,8 @@ def searched(study: Study) -> list[str]:
 
 def axis_of(study: Study, name: str) -> Axis:
     """Return the axis for a parameter that some trial has."""
-    trials = [trial for trial in study.trials if name in trial.params]
-    values = [trial.params[name] for trial in trials]
-    drawn_from = [study.distributions_of(trial).get(name) for trial in trials]
+    values = [trial.params[name] for trial in study.trials if name in trial.params]
+    drawn_from = _drawn_from(study, name)
     if all(_is_number(value) for value in values):
         if any(isinstance(item, Categorical) for item in drawn_from):
             return Axis(name, "category", tuple(sorted(_distinct(values, drawn_from))))
@@ -124,7 +123,14 @@ def log_worthwhile(values: Sequence[float]) -> bool:
     return bool(values) and min(values) > 0 and max(values) / min(values) > 1_000
 
 
-def _distinct(values: Iterable[Any], drawn_from: Iterable[Distribution | None]) -> list[Any]:
+def _drawn_from(study: Study, name: str) -> list[Distribution]:
+    """Return what a parameter was drawn from, the same object once however many trials share it."""
+    searched = {} if study.space is None else study.space.parameters
+    drawn_from = (trial.distributions.get(name) for trial in study.trials)
+    return list({id(d): d for d in (searched.get(name), *drawn_from) if d is not None}.values())
+
+
+def _distinct(values: Iterable[Any], drawn_from: Iterable[Distribution]) -> list[Any]:
     """Return every choice that there was, then every other value met."""
     choices = [c for item in drawn_from if isinstance(item, Categorical) for c in item.choices]
     return list(dict.fromkeys([*choices, *values]))

@@ -12,24 +12,27 @@ import io
 import json
 import shutil
 import textwrap
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import HpsearchError
-from hpsearch.report.text import cell_width, columns, shown
-from hpsearch.study.record import TrialRecord
-from hpsearch.study.serial import record_to_dict, strict
+from hpsearch.report import files
+from hpsearch.report.text import Layout, shown, widest
 
 if TYPE_CHECKING:
     import pandas
 
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
+from hpsearch.study.serial import record_to_dict, strict
 
 FORMAT = 1
 """The version of the JSON form; it changes when a reader of the older one would be misled."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet runs as a formula."""
 
 # For people.
 
@@ -42,37 +45,45 @@ def table(study: Study, width: int | None = None) -> str:
         width: Characters a line, the terminal's if None. Long names are broken where that makes
             the table fit; where it cannot, each trial's parameters stand below it.
     """
-    return "\n".join(line for line, _ in table_lines(study, width))
+    lines = table_lines(study, study.trials, study.best_trials(), width)
+    return "\n".join(line for line, _ in lines)
 
 
-def table_lines(study: Study, width: int | None = None) -> Iterator[tuple[str, TrialRecord | None]]:
-    """Yield the lines of :func:`table`, each with the trial that it shows, None for the header."""
+def table_lines(
+    study: Study,
+    trials: Sequence[TrialRecord],
+    best: Collection[TrialRecord],
+    width: int | None = None,
+) -> Iterator[tuple[str, TrialRecord | None]]:
+    """Yield the lines of :func:`table`, each with the trial that it shows, None for the header.
+
+    Args:
+        study: The study.
+        trials: Those of its trials to show, in this order.
+        best: Those that get a star.
+        width: Characters a line, the terminal's if None.
+    """
     width = shutil.get_terminal_size((100, 24)).columns if width is None else width
-    best = {trial.number for trial in study.best_trials()}
-    facts = [_facts(study, trial, best) for trial in study.trials]
-    names = _union(study.trials)
-    params = [[shown(trial[n]) if n in trial else "" for n in names] for trial in study.trials]
+    starred = {trial.number for trial in best}
+    names = _union(trials)
     header = ["trial", "state", *objective_names(study), "seconds"]
-    wide_header = [*header, *map(shown, names)]
-    rows = [fact + values for fact, values in zip(facts, params, strict=True)]
-    for wrap in (None, 12, 7):
-        lines = columns(wide_header, rows, left=["state"], wrap=wrap)
-        if max(map(cell_width, lines)) <= width:
-            break
-    else:
-        lines = columns(header, facts, left=["state"])
+
+    def facts(trial: TrialRecord) -> list[str]:
+        return _facts(study, trial, starred)
+
+    def cells(trial: TrialRecord) -> list[str]:
+        return [*facts(trial), *(shown(trial[n]) if n in trial else "" for n in names)]
+
+    # The cells are made twice, for the widths and for the lines: all of them may not fit in memory.
+    layout = _fitting([*header, *names], lambda: map(cells, trials), width)
+    if layout is None:
+        layout = Layout(header, widest(map(facts, trials)), left=["state"])
         names = []
-    head = len(lines) - len(facts)
-    yield from ((line, None) for line in lines[:head])
-    for line, trial in zip(lines[head:], study.trials, strict=True):
-        yield line, trial
+    yield from ((line, None) for line in layout.heading())
+    for trial in trials:
+        yield layout.line(cells(trial)), trial
         if not names:
             yield from ((below, trial) for below in _params_below(trial, width))
-
-
-def best_trials(study: Study) -> list[TrialRecord]:
-    """Return the trial of the best run, those of the Pareto front, or none if there is none."""
-    return study.best_trials()
 
 
 def failure_kinds(study: Study) -> list[list[TrialRecord]]:
@@ -91,12 +102,24 @@ def objective_names(study: Study) -> list[str]:
     return [f"objective_{index}" for index in range(len(study.directions))]
 
 
-def _facts(study: Study, trial: TrialRecord, best: Collection[int]) -> list[str]:
-    mark = "* " if trial.number in best else ""
+def _fitting(
+    header: Sequence[str], rows: Callable[[], Iterable[Sequence[str]]], width: int
+) -> Layout | None:
+    """Return how to lay out a table of some width, None if its columns are too many or too wide."""
+    wraps = (None, 12, 7)
+    if Layout(header, wrap=wraps[-1]).width > width:
+        return None
+    widths = widest(rows())
+    layouts = (Layout(header, widths, left=["state"], wrap=wrap) for wrap in wraps)
+    return next((layout for layout in layouts if layout.width <= width), None)
+
+
+def _facts(study: Study, trial: TrialRecord, starred: Collection[int]) -> list[str]:
+    mark = "* " if trial.number in starred else ""
     values = trial.objectives or (None,) * len(study.directions)
     seconds = "" if trial.duration is None else f"{trial.duration:.1f}"
     objectives = ["" if value is None else shown(value, digits=6) for value in values]
-    return [f"{mark}{trial.number}", str(trial.state), *objectives, seconds]
+    return [f"{mark}{shown(trial.number)}", str(trial.state), *objectives, seconds]
 
 
 def _params_below(trial: TrialRecord, width: int) -> list[str]:
@@ -120,7 +143,12 @@ def to_json(study: Study, path: str | PathLike[str] | None = None) -> str:
     """Return the study as strictly valid JSON on one line, and write it to ``path`` if given.
 
     The backend's options are left out: they may hold objects, and secrets.
+
+    Raises:
+        ArgumentError: ``path`` has a file that is not JSON of a study, written by this function.
+        HpsearchError: The file cannot be written.
     """
+    _check(path, files.JSON)
     record = {
         "format": FORMAT,
         "name": study.name,
@@ -135,21 +163,35 @@ def to_json(study: Study, path: str | PathLike[str] | None = None) -> str:
         "trials": [_record(trial) for trial in study.trials],
     }
     text = json.dumps(strict(record), allow_nan=False)
-    return _written(text, path)
+    return _written(text, path, files.JSON)
 
 
-def to_csv(study: Study, path: str | PathLike[str] | None = None) -> str:
+def to_csv(study: Study, path: str | PathLike[str] | None = None, *, raw: bool = False) -> str:
     """Return the trials as CSV with a header, and write it to ``path`` if given.
 
     An empty cell is what a trial does not have; a parameter that is None reads ``None``. Cells
     with structure (intermediate results, facts) hold JSON.
+
+    Args:
+        study: The study.
+        path: The file; its folder must exist.
+        raw: Leave text as it is that a spreadsheet would run as a formula. Otherwise it gets an
+            apostrophe in front.
+
+    Raises:
+        ArgumentError: ``path`` has a file that is not CSV of a study, written by this function.
+        HpsearchError: The file cannot be written.
     """
+    _check(path, files.CSV)
     columns, rows = _rows(study)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(row[name]) if name in row else "" for name in columns] for row in rows)
-    return _written(buffer.getvalue(), path)
+    safe = str if raw else _neutral
+    buffer = _Lines()
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    writer.writerow(map(safe, columns))
+    writer.writerows(
+        [safe(_cell(row[name])) if name in row else "" for name in columns] for row in rows
+    )
+    return _written(buffer.getvalue(), path, files.CSV)
 
 
 def dataframe(study: Study) -> pandas.DataFrame:
@@ -227,6 +269,31 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
+class _Lines(io.StringIO):
+    """Ends each line with a line feed alone.
+
+    Before Python 3.13, :mod:`csv` quotes a carriage return only where it ends lines itself.
+    """
+
+    def write(self, line: str) -> int:
+        return super().write(line.removesuffix("\r\n") + "\n")
+
+
+def _neutral(cell: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would run; a number stays a number."""
+    if cell.startswith(_FORMULA) and not _is_number(cell):
+        return f"'{cell}"
+    return cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _union(trials: Iterable[TrialRecord]) -> list[str]:
     """Return every name that any trial has, in the order in which they first appear."""
     return list(dict.fromkeys(name for trial in trials for name in trial))
@@ -236,7 +303,12 @@ def _utc(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _written(text: str, path: str | PathLike[str] | None) -> str:
+def _check(path: str | PathLike[str] | None, kind: files.Kind) -> None:
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8", newline="")
+        files.check(path, kind)
+
+
+def _written(text: str, path: str | PathLike[str] | None, kind: files.Kind) -> str:
+    if path is not None:
+        files.write(path, text, kind)
     return text

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from hpsearch.report.axes import MISSING, Axis, axis_of, log_worthwhile, searched
 from hpsearch.report.effects import ETA_SQUARED, RHO, rank_correlation, share_explained
-from hpsearch.report.export import best_trials, objective_names
+from hpsearch.report.export import objective_names
 from hpsearch.report.style import (
     AMBER,
     BLUE,
@@ -26,11 +26,27 @@ from hpsearch.report.style import (
     styled,
 )
 from hpsearch.report.text import shown
+from hpsearch.study.best import costs_of, ranked
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
 
 if TYPE_CHECKING:
     from hpsearch.study.study import Study
+
+MOST_POINTS = 10_000
+"""How many trials of a kind the history draws: of more the best, and others evenly."""
+
+MOST_MARKS = 50_000
+"""How many points the slices draw in all, which share them."""
+
+MOST_AXES = 30
+"""How many parameters are drawn: of more those that the objective goes with most strongly."""
+
+MOST_VALUES = 20
+"""How many parameters of a trial are named where the mouse points at it."""
+
+MOST_STEPS = 200
+"""How many intermediate results of a trial are drawn."""
 
 MOST_CURVES = 400
 """How many trials' intermediate results are drawn: the best, then the latest of the others."""
@@ -38,6 +54,7 @@ MOST_CURVES = 400
 MOST_LINES = 500
 """How many trials parallel coordinates draw: the best, and others evenly down to the worst."""
 
+_Item = TypeVar("_Item")
 _COLORBAR = {"thickness": 12, "outlinewidth": 0}
 
 
@@ -49,11 +66,13 @@ def history(study: Study, index: int = 0) -> go.Figure:
     silent = [trial for trial in pruned if _last_report(trial, index) is None]
     figure = styled(go.Figure(), height=400 if len(study.directions) == 1 else 320)
     size, opacity = (8, 0.75) if len(study.trials) <= MANY_POINTS else (4, 0.4)
+    most = MOST_POINTS // len(study.directions)
 
     def mark(
         trials: Sequence[TrialRecord], value: Callable[[TrialRecord], Any], name: str, **how: Any
     ) -> None:
         if trials:
+            trials = some(study, trials, most, index)
             trace = points(len(study.trials))(
                 x=[trial.number for trial in trials],
                 y=[value(trial) for trial in trials],
@@ -68,13 +87,21 @@ def history(study: Study, index: int = 0) -> go.Figure:
     hollow = {"color": AMBER, "size": size, "symbol": "diamond-open", "line": {"width": 2}}
     cross = {"color": RED, "size": size, "symbol": "x"}
     solid = {"color": BLUE, "size": size, "opacity": opacity}
-    mark(complete, lambda trial: _objective(trial, index), "complete", marker=solid)
+    ring = {"color": BLUE, "size": size, "symbol": "circle-open", "opacity": opacity}
+    feasible = [trial for trial in complete if trial.feasible]
+    mark(feasible, lambda trial: _objective(trial, index), "complete", marker=solid)
+    mark(
+        _without(complete, feasible),
+        lambda trial: _objective(trial, index),
+        "complete, breaks a constraint",
+        marker=ring,
+    )
     mark(reported, lambda trial: _last_report(trial, index), "pruned, last report", marker=hollow)
     # What has no value stands at the bottom, on an axis of its own.
     mark(silent, lambda _: 0.02, "pruned", marker=hollow, yaxis="y2")
     mark(_in_state(study, TrialState.FAILED), lambda _: 0.02, "failed", marker=cross, yaxis="y2")
-    if complete:
-        figure.add_trace(_best_so_far(study, complete, index))
+    if feasible:
+        figure.add_trace(_best_so_far(study, feasible, index))
     values = [_objective(trial, index) for trial in complete]
     figure.update_yaxes(title=_objective_title(study, index), type=_scale(values))
     last = study.trials[-1].number
@@ -86,33 +113,33 @@ def history(study: Study, index: int = 0) -> go.Figure:
 
 
 def slices(study: Study, index: int = 0) -> go.Figure:
-    """The objective against each parameter, in a small figure each."""
-    names = searched(study)
+    """The objective against each parameter, or each of the strongest, in a small figure each."""
     complete = completed(study)
-    across = 2 if len(names) in (2, 4) else min(3, len(names))
-    down = math.ceil(len(names) / across)
+    drawn = strongest(study, index)
+    across = 2 if len(drawn) in (2, 4) else min(3, len(drawn))
+    down = math.ceil(len(drawn) / across)
     figure = make_subplots(
         rows=down,
         cols=across,
-        subplot_titles=[_slice_title(axis_of(study, name), complete, index) for name in names],
+        subplot_titles=[_slice_title(axis, complete, index) for axis in drawn],
         shared_yaxes="all",
         horizontal_spacing=0.04,
         vertical_spacing=0.36 / down if down > 1 else 0,
     )
     styled(figure, height=290 * down + 80).update_layout(margin={"t": 64})
-    draw = points(len(complete) * len(names))
-    for place, name in enumerate(names):
+    chosen = some(study, complete, MOST_MARKS // (len(drawn) * len(study.directions)), index)
+    draw = points(len(chosen) * len(drawn))
+    for place, axis in enumerate(drawn):
         where = {"row": place // across + 1, "col": place % across + 1}
-        axis = axis_of(study, name)
-        trials = [trial for trial in complete if name in trial.params]
+        trials = [trial for trial in chosen if axis.name in trial.params]
         trace = draw(
-            x=[axis.place(trial.params[name], trial.number) for trial in trials],
+            x=[axis.place(trial.params[axis.name], trial.number) for trial in trials],
             y=[_objective(trial, index) for trial in trials],
             mode="markers",
             showlegend=False,
             marker={
                 "color": [trial.number for trial in trials],
-                "size": 8 if len(complete) <= MANY_POINTS else 4,
+                "size": 8 if len(chosen) <= MANY_POINTS else 4,
                 "line": {"width": 0.5, "color": "white"},
                 "coloraxis": "coloraxis",
             },
@@ -131,18 +158,17 @@ def slices(study: Study, index: int = 0) -> go.Figure:
 
 
 def parallel(study: Study) -> go.Figure:
-    """Every complete trial as a line across its parameters to its objectives, the best on top."""
-    sign = 1 if study.directions[0] == "maximize" else -1
-    ranked = sorted(completed(study), key=lambda trial: -sign * _objective(trial, 0))
-    complete = ranked[:: math.ceil(len(ranked) / MOST_LINES)][::-1]
+    """Complete trials as lines across their parameters to their objectives, the best on top."""
+    best_first = ranked(completed(study), study.directions)
+    best_first += _without(completed(study), best_first)  # those that break their constraints
+    complete = _evenly(best_first, MOST_LINES)[::-1]
     dimensions = []
-    for name in searched(study):
-        values = [trial.params.get(name, MISSING) for trial in complete]
-        label = escaped(name, 28)
-        dimensions.append({"label": label, **axis_of(study, name).dimension(values)})
+    for axis in strongest(study):
+        values = [trial.params.get(axis.name, MISSING) for trial in complete]
+        dimensions.append({"label": escaped(axis.name, 28), **axis.dimension(values)})
     for index, name in enumerate(objective_names(study)):
         values = [_objective(trial, index) for trial in complete]
-        dimensions.append({"label": name, "values": values})
+        dimensions.append({"label": escaped(name, 28), "values": values})
     figure = styled(go.Figure(), height=440)
     figure.add_trace(
         go.Parcoords(
@@ -162,7 +188,7 @@ def parallel(study: Study) -> go.Figure:
 
 def curves(study: Study, index: int = 0) -> go.Figure:
     """The intermediate results of each trial over its steps."""
-    best = {trial.number for trial in best_trials(study)}
+    best = {trial.number for trial in study.best_trials()}
     trials = reporting(study)[:MOST_CURVES]
     draw = points(sum(len(trial.intermediate) for trial in trials))
     figure = styled(go.Figure(), height=420)
@@ -174,7 +200,7 @@ def curves(study: Study, index: int = 0) -> go.Figure:
         ("best", GREEN, 3.0, 1.0, [trial for trial in trials if trial.number in best]),
     ):
         if chosen:
-            x, y, text = _joined(chosen, index)
+            x, y, text = _joined(chosen, index, MOST_STEPS // len(study.directions))
             trace = draw(
                 x=x,
                 y=y,
@@ -202,9 +228,10 @@ def fronts(study: Study) -> go.Figure:
     down = math.ceil(len(pairs) / across)
     figure = make_subplots(rows=down, cols=across, horizontal_spacing=0.09, vertical_spacing=0.14)
     styled(figure, height=440 if across == 1 else 340 * down + 40)
-    front = sorted(best_trials(study), key=lambda trial: _objective(trial, 0))
-    numbers = {trial.number for trial in front}
-    others = [trial for trial in completed(study) if trial.number not in numbers]
+    best = study.best_trials()
+    most = MOST_POINTS // len(pairs)
+    front = _evenly(sorted(best, key=lambda trial: _objective(trial, 0)), most)
+    others = _evenly(_without(completed(study), best), most)
     line = "lines+markers" if len(pairs) == 1 else "markers"
     for place, (first, second) in enumerate(pairs):
         where = {"row": place // across + 1, "col": place % across + 1}
@@ -235,9 +262,38 @@ def completed(study: Study) -> list[TrialRecord]:
     return _in_state(study, TrialState.COMPLETE)
 
 
+def some(
+    study: Study, trials: Sequence[TrialRecord], most: int, index: int
+) -> Sequence[TrialRecord]:
+    """Return at most so many of the trials: half of them the best, the others evenly."""
+    if len(trials) <= most:
+        return trials
+    costs = {trial: costs_of(trial, study.directions) for trial in trials}
+    values = {trial: cost[index] for trial, cost in costs.items() if cost is not None}
+    kept = set(sorted(values, key=values.__getitem__)[: most // 2])
+    kept.update(_evenly(_without(trials, kept), most - len(kept)))
+    return [trial for trial in trials if trial in kept]
+
+
+def strongest(study: Study, index: int = 0) -> list[Axis]:
+    """Return the axes of the searched parameters; of many those with the strongest effects."""
+    axes = [axis_of(study, name) for name in searched(study)]
+    if len(axes) <= MOST_AXES:
+        return axes
+    complete = completed(study)
+    strength = [_effect(axis, complete, index) or 0.0 for axis in axes]
+    # A correlation's square is a share of the variance too.
+    shares = [
+        effect if axis.scale == "category" else effect**2
+        for axis, effect in zip(axes, strength, strict=True)
+    ]
+    order = sorted(range(len(axes)), key=lambda place: -shares[place])[:MOST_AXES]
+    return [axes[place] for place in order]
+
+
 def reporting(study: Study) -> list[TrialRecord]:
     """Return the trials that reported several steps: the best, then the latest first."""
-    best = {trial.number for trial in best_trials(study)}
+    best = {trial.number for trial in study.best_trials()}
     trials = [trial for trial in study.trials if len(trial.intermediate) > 1]
     return sorted(trials, key=lambda trial: (trial.number not in best, -trial.number))
 
@@ -255,13 +311,18 @@ def _objective(trial: TrialRecord, index: int) -> float:
     return trial.objectives[index]
 
 
+def _without(trials: Sequence[TrialRecord], others: Collection[TrialRecord]) -> list[TrialRecord]:
+    left_out = set(others)
+    return [trial for trial in trials if trial not in left_out]
+
+
 def _last_report(trial: TrialRecord, index: int) -> float | None:
     values = [values[index] for values in trial.intermediate.values()]
     return next((value for value in reversed(values) if math.isfinite(value)), None)
 
 
 def _objective_title(study: Study, index: int) -> str:
-    return f"{objective_names(study)[index]} ({study.directions[index]})"
+    return escaped(f"{objective_names(study)[index]} ({study.directions[index]})", 60)
 
 
 def _from_zero(last: int) -> list[float]:
@@ -274,12 +335,20 @@ def _scale(values: Sequence[float]) -> str:
     return "log" if log_worthwhile(values) else "linear"
 
 
+def _evenly(items: Sequence[_Item], most: int) -> Sequence[_Item]:
+    """Return at most so many of the items, the first among them."""
+    return items[:: math.ceil(len(items) / most)] if items else items
+
+
 def _best_so_far(study: Study, complete: Sequence[TrialRecord], index: int) -> go.Scatter:
     better = min if study.directions[index] == "minimize" else max
-    best = list(itertools.accumulate((_objective(trial, index) for trial in complete), better))
+    best = itertools.accumulate((_objective(trial, index) for trial in complete), better)
+    # Where it stays as it was, the line goes on by itself.
+    pairs = zip(best, complete, strict=True)
+    steps = [next(group) for _, group in itertools.groupby(pairs, key=lambda pair: pair[0])]
     return go.Scatter(
-        x=[*(trial.number for trial in complete), study.trials[-1].number],
-        y=[*best, best[-1]],
+        x=[*(trial.number for _, trial in steps), study.trials[-1].number],
+        y=[*(value for value, _ in steps), steps[-1][0]],
         mode="lines",
         name="best so far",
         line={"color": GREEN, "width": 2.5, "shape": "hv"},
@@ -288,52 +357,72 @@ def _best_so_far(study: Study, complete: Sequence[TrialRecord], index: int) -> g
 
 
 def _story(study: Study, trial: TrialRecord) -> str:
-    lines = [f"<b>trial {trial.number}</b> {trial.state}"]
+    lines = [f"{_named(trial)} {trial.state}"]
     names = objective_names(study)
-    lines += [f"{n} {shown(v, 6)}" for n, v in zip(names, trial.objectives or (), strict=False)]
+    values = zip(names, trial.objectives or (), strict=False)
+    lines += [f"{escaped(name, 40)} {_number(value)}" for name, value in values]
     if trial.intermediate and trial.objectives is None:
-        step, values = list(trial.intermediate.items())[-1]
-        lines.append(f"step {step}: {', '.join(shown(value, 6) for value in values)}")
+        step, reported = list(trial.intermediate.items())[-1]
+        lines.append(f"step {escaped(step, 40)}: {', '.join(map(_number, reported))}")
     if trial.error is not None:
         lines.append(escaped(str(trial.error).partition("\n")[0], 80))
-    lines += [f"{escaped(n, 40)} = {escaped(v, 40)}" for n, v in trial.items()]
+    named = itertools.islice(trial.items(), MOST_VALUES)
+    lines += [f"{escaped(name, 40)} = {escaped(value, 40)}" for name, value in named]
+    if len(trial) > MOST_VALUES:
+        lines.append(f"and {len(trial) - MOST_VALUES} more")
     return "<br>".join(lines)
+
+
+def _named(trial: TrialRecord) -> str:
+    return f"<b>trial {escaped(trial.number, 40)}</b>"
+
+
+def _number(value: object) -> str:
+    return escaped(shown(value, 6), 40)
 
 
 def _point(axis: Axis, trial: TrialRecord, index: int) -> str:
     value = escaped(trial.params[axis.name], 40)
     return (
-        f"<b>trial {trial.number}</b><br>{escaped(axis.name, 40)} = {value}"
-        f"<br>objective {shown(_objective(trial, index), 6)}"
+        f"{_named(trial)}<br>{escaped(axis.name, 40)} = {value}"
+        f"<br>objective {_number(_objective(trial, index))}"
     )
 
 
 def _slice_title(axis: Axis, complete: Sequence[TrialRecord], index: int) -> str:
     """Name the parameter, and say how strongly the objective goes with it."""
+    name = f"<b>{escaped(axis.name, 34)}</b>"
+    effect = _effect(axis, complete, index)
+    if effect is None:
+        return name
+    measure = f"{ETA_SQUARED} {effect:.2f}" if axis.scale == "category" else f"{RHO} {effect:+.2f}"
+    return f"{name}  <span style='color:{MUTED}'>{measure}</span>"
+
+
+def _effect(axis: Axis, complete: Sequence[TrialRecord], index: int) -> float | None:
+    """Return how strongly the objective goes with a parameter, by the measure of its scale."""
     trials = [trial for trial in complete if axis.name in trial.params]
     values = [trial.params[axis.name] for trial in trials]
     objectives = [_objective(trial, index) for trial in trials]
-    name = f"<b>{escaped(axis.name, 34)}</b>"
     if axis.scale == "category":
-        effect = share_explained([axis.index(value) for value in values], objectives)
-        measure = f"{ETA_SQUARED} {effect:.2f}" if effect is not None else ""
-    else:
-        effect = rank_correlation(values, objectives)
-        measure = f"{RHO} {effect:+.2f}" if effect is not None else ""
-    return f"{name}  <span style='color:{MUTED}'>{measure}</span>" if measure else name
+        return share_explained([axis.index(value) for value in values], objectives)
+    return rank_correlation(values, objectives)
 
 
-def _joined(trials: Sequence[TrialRecord], index: int) -> tuple[list[Any], list[Any], list[Any]]:
+def _joined(
+    trials: Sequence[TrialRecord], index: int, most: int
+) -> tuple[list[Any], list[Any], list[Any]]:
     """Return the trials' curves as one, with gaps between them: one trace draws them all."""
     x: list[int | None] = []
     y: list[float | None] = []
     text: list[str | None] = []
     for trial in trials:
-        for step, values in sorted(trial.intermediate.items()):
+        reports = sorted(trial.intermediate.items())
+        for step, values in _evenly(reports, most):
             finite = math.isfinite(values[index])
             x.append(step)
             y.append(values[index] if finite else None)
-            text.append(f"<b>trial {trial.number}</b><br>step {step}: {shown(values[index], 6)}")
+            text.append(f"{_named(trial)}<br>step {escaped(step, 40)}: {_number(values[index])}")
         x.append(None)
         y.append(None)
         text.append(None)

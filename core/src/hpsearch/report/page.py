@@ -1,7 +1,7 @@
 """The report's page: which sections a study gets, and what stands in each.
 
-Everything that comes from a user passes `html.escape`, or goes as JSON to the script that lists
-the trials, which writes it as text.
+Everything that comes from a study passes `_text` (or `escaped` in a figure), or goes as JSON to the
+script that lists the trials, which writes it as text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import html
 import json
 import math
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
 from string import Template
@@ -25,13 +25,20 @@ from hpsearch.plugins import registry
 from hpsearch.report import figures
 from hpsearch.report.axes import searched
 from hpsearch.report.effects import ETA_SQUARED, RHO
-from hpsearch.report.export import best_trials, failure_kinds, objective_names
-from hpsearch.report.text import shown
+from hpsearch.report.export import failure_kinds, objective_names
+from hpsearch.report.text import shown, shown_lines
+from hpsearch.study.best import ranked
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
 
 if TYPE_CHECKING:
     from hpsearch.study.study import Study
+
+MOST_CELLS = 600_000
+"""How many values of parameters the table lists: of more trials the best."""
+
+FEW_CELLS = 50_000
+"""Above this, the table has the six digits of a number that the page shows, and no more."""
 
 MOST_FAILURES = 50
 """How many kinds of failure are shown with a traceback."""
@@ -41,7 +48,8 @@ def render(study: Study) -> str:
     """Return the page."""
     asset = files("hpsearch.report").joinpath
     return Template(asset("page.html").read_text(encoding="utf-8")).substitute(
-        title=html.escape(study.name),
+        version=hpsearch.__version__,
+        title=_text(study.name),
         css=asset("page.css").read_text(encoding="utf-8"),
         js=asset("page.js").read_text(encoding="utf-8"),
         plotly=get_plotlyjs(),
@@ -58,7 +66,9 @@ def _sections(study: Study) -> Iterator[str]:
     yield from _best(study)
     yield from _figures(study)
     if study.trials:
-        yield _section("Trials", "<div id='trials'></div>")
+        listed, count = len(_listed(study)), len(study.trials)
+        note = "" if listed == count else f"The best {listed:,} of {count:,}."
+        yield _section("Trials", "<div id='trials'></div>", note)
     yield from _failures(study)
     yield _section("Facts", _pairs(_study_facts(study)))
 
@@ -71,19 +81,22 @@ def _head(study: Study) -> str:
     states = "".join(
         f"<span class='{state}'>{count} {state}</span>" for state, count in counts.items() if count
     )
-    best = best_trials(study)
+    best = study.best_trials()
     cards = []
     if len(study.directions) > 1:
         cards.append(("Pareto front", f"{len(best)}", "trials that no other beats"))
     elif best:
         value = shown(best[0].objective, digits=5)
-        cards.append(("Best objective", value, f"trial {best[0].number}, {study.directions[0]}"))
+        note = f"trial {best[0].number}, {study.directions[0]}"
+        cards.append(("Best objective", _text(value), _text(note)))
+    elif counts["complete"]:
+        cards.append(("Best objective", "none", "no complete trial keeps its constraints"))
     asked = "" if study.n_trials is None else f" of {study.n_trials}"
-    cards.append(("Trials", f"{len(study.trials)}<small>{asked}</small>", states))
+    cards.append(("Trials", f"{len(study.trials)}<small>{_text(asked)}</small>", states))
     if ends := [trial.ended for trial in study.trials if trial.ended is not None]:
         span = max(ends) - min(trial.started for trial in study.trials)
         cards.append(("Time", _duration(span), "from the first start to the last end"))
-    cards.append(("Backend", html.escape(study.backend), f"seed {study.seed}"))
+    cards.append(("Backend", _text(study.backend), _text(f"seed {study.seed}")))
     return "".join(
         f"<div class='card'><h2>{title}</h2><strong>{value}</strong><p>{note}</p></div>"
         for title, value, note in cards
@@ -102,7 +115,7 @@ def _duration(seconds: float) -> str:
 
 
 def _best(study: Study) -> Iterator[str]:
-    best = best_trials(study)
+    best = study.best_trials()
     if len(study.directions) == 1 and best:
         trial = best[0]
         facts: dict[str, Any] = {"objective": trial.objective, "trial": trial.number}
@@ -118,21 +131,34 @@ def _figures(study: Study) -> Iterator[str]:
     complete = figures.completed(study)
     indices = range(len(study.directions))
     names = objective_names(study)
+    parameters = searched(study)
     if len(indices) > 1 and complete:
         note = "A trial is on the front if no other is at least as good in all and better in one."
+        most = figures.MOST_POINTS // math.comb(len(indices), 2)
+        if len(complete) > most:
+            note += f" At most {most:,} trials of the front are drawn, and as many others."
         yield _section("Pareto front", _figure(figures.fronts(study), "front"), note)
     if complete or any(trial.state is TrialState.PRUNED for trial in study.trials):
         drawn = "".join(_figure(figures.history(study, i), f"history-{i}") for i in indices)
-        yield _section("Optimisation history", drawn)
-    if complete and searched(study):
+        most = figures.MOST_POINTS // len(indices)
+        note = _part(len(complete), most, "complete trials", "the best and others evenly")
+        yield _section("Optimisation history", drawn, note)
+    if complete and parameters:
+        of_parameters = _part(
+            len(parameters), figures.MOST_AXES, "parameters", "those with the strongest effects"
+        )
+        each = min(len(parameters), figures.MOST_AXES) * len(indices)
+        of_trials = _part(
+            len(complete), figures.MOST_MARKS // each, "trials", "the best and others evenly"
+        )
         for index in indices:
             title = "Slices" if len(indices) == 1 else f"Slices of {names[index]}"
             drawn = _figure(figures.slices(study, index), f"slices-{index}")
-            yield _section(title, drawn, _SLICES if len(complete) > 1 else "")
-    if len(complete) > 1 and searched(study):
-        note = _PARALLEL
-        if len(complete) > figures.MOST_LINES:
-            note += f" Of {len(complete)} trials, some {figures.MOST_LINES} from best to worst."
+            note = f"{_SLICES}{of_parameters}{of_trials}" if len(complete) > 1 else ""
+            yield _section(title, drawn, note)
+    if len(complete) > 1 and parameters:
+        lines = _part(len(complete), figures.MOST_LINES, "trials", "from best to worst")
+        note = f"{_PARALLEL}{of_parameters}{lines}"
         yield _section("Parallel coordinates", _figure(figures.parallel(study), "lines"), note)
     reporting = figures.reporting(study)
     if reporting:
@@ -141,6 +167,11 @@ def _figures(study: Study) -> Iterator[str]:
         if len(reporting) > figures.MOST_CURVES:
             note = f"The best and the latest {figures.MOST_CURVES} of {len(reporting)} trials."
         yield _section("Intermediate results", drawn, note)
+
+
+def _part(count: int, most: int, what: str, which: str) -> str:
+    """Say that a figure draws only a part, and which; nothing where it draws all."""
+    return "" if count <= most else f" Of {count:,} {what}, at most {most:,} are drawn: {which}."
 
 
 _SLICES = (
@@ -162,13 +193,13 @@ def _failures(study: Study) -> Iterator[str]:
     for trials in kinds[:MOST_FAILURES]:
         first, error = trials[0], trials[0].error
         assert error is not None
-        which = f"Trial {first.number}"
+        which = _text(f"Trial {first.number}")
         if len(trials) > 1:
             which += f" and {len(trials) - 1} more"
-        line = html.escape(shown(str(error).partition("\n")[0]))
+        line = _text(str(error).partition("\n")[0])
         parts.append(
             f"<details><summary><b>{which}</b> {line}</summary>{_pairs(dict(first))}"
-            f"<pre>{html.escape(error.traceback or str(error))}</pre></details>"
+            f"<pre>{html.escape(shown_lines(error.traceback or str(error)))}</pre></details>"
         )
     note = ""
     if len(kinds) > MOST_FAILURES:
@@ -213,26 +244,56 @@ def _study_facts(study: Study) -> dict[str, Any]:
     return facts
 
 
+def _columns(study: Study) -> list[str]:
+    """Return the names of what the objective gets, in the order in which trials have them."""
+    return list(dict.fromkeys(name for trial in study.trials for name in trial))
+
+
+def _listed(study: Study) -> Sequence[TrialRecord]:
+    """Return the trials of the table: all, or the best of more than a page can hold."""
+    most = MOST_CELLS // (len(_columns(study)) or 1)
+    if len(study.trials) <= most:
+        return study.trials
+    best = ranked(study.trials, study.directions)[:most]
+    return sorted(best, key=lambda trial: trial.number)
+
+
 def _trials(study: Study) -> dict[str, Any]:
     """Return the table of trials for the script: columns, rows and the best trials' numbers."""
-    names = list(dict.fromkeys(name for trial in study.trials for name in trial))
+    names = _columns(study)
+    trials = _listed(study)
+    exact = len(trials) * len(names) <= FEW_CELLS
+
+    def cell(value: Any) -> Any:
+        if type(value) is float and math.isfinite(value):
+            return value if exact else float(f"{value:.6g}")
+        return value if type(value) is int else shown(value)
+
+    def objectives(trial: TrialRecord) -> list[Any]:
+        return list(map(cell, trial.objectives or ())) or [None] * len(study.directions)
+
     return {
-        "columns": ["trial", "state", *objective_names(study), *names, "seconds"],
+        "columns": ["trial", "state", *objective_names(study), *map(shown, names), "seconds"],
         "rows": [
             [
-                trial.number,
+                cell(trial.number),
                 str(trial.state),
-                *(trial.objectives or [None] * len(study.directions)),
-                *(_plain(trial[name]) if name in trial else None for name in names),
+                *objectives(trial),
+                *(cell(trial[name]) if name in trial else None for name in names),
                 None if trial.duration is None else round(trial.duration, 3),
             ]
-            for trial in study.trials
+            for trial in trials
         ],
-        "best": [trial.number for trial in best_trials(study)],
+        "best": [trial.number for trial in study.best_trials()],
     }
 
 
 # HTML.
+
+
+def _text(value: object, digits: int = 4) -> str:
+    """Return a value in print, escaped."""
+    return html.escape(shown(value, digits))
 
 
 def _section(title: str, body: str, note: str = "") -> str:
@@ -242,8 +303,7 @@ def _section(title: str, body: str, note: str = "") -> str:
 
 def _pairs(facts: Mapping[str, Any]) -> str:
     rows = "".join(
-        f"<dt>{html.escape(shown(name))}</dt><dd>{html.escape(shown(value, 6))}</dd>"
-        for name, value in facts.items()
+        f"<dt>{_text(name)}</dt><dd>{_text(value, 6)}</dd>" for name, value in facts.items()
     )
     return f"<dl>{rows}</dl>"
 
@@ -280,10 +340,6 @@ def _scalars(facts: Mapping[str, Any]) -> dict[str, Any]:
 def _embedded(data: Any) -> str:
     """Return JSON that no HTML can be read out of."""
     return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
-
-
-def _plain(value: Any) -> Any:
-    return value if type(value) in (int, float) and math.isfinite(value) else shown(value)
 
 
 def _when(seconds: float) -> str:

@@ -1,62 +1,104 @@
-"""Plain text in columns, for tables that people read in a terminal or a log."""
+"""Plain text for people: values without control codes or passwords, and tables in columns."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
-from io import StringIO
+from collections.abc import Collection, Iterable, Sequence
 
-_ANY_WIDTH = 100_000
-"""Wider than any table: whoever prints it decides what to do about its width."""
+_GAP = "  "
+_PASSWORD = re.compile(r"(://)[^/?#\s]*@|(:/+)[^:/?#\s]*:\S*@")
+"""What stands before the host in a URL: a token, or a user's name and password.
+
+A password may have a slash in it, and a URL that became a path has lost one of its own.
+"""
 
 
 def shown(value: object, digits: int = 4) -> str:
-    """Return a value for people: a float to some significant digits, text without control codes."""
+    r"""Return a value for people, on one line.
+
+    A float has some significant digits. Text has neither control codes (they are written as in
+    Python, such as ``\x1b``) nor the passwords of URLs.
+    """
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     text = value if isinstance(value, str) else str(value)
+    if ":/" in text:
+        text = _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***@", text)
     return text if text.isprintable() else "".join(map(_printable, text))
 
 
-def columns(
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    *,
-    left: Collection[str] = (),
-    wrap: int | None = None,
-) -> list[str]:
-    """Lay out a table; return the header's lines, a rule, and one line for each row.
+def shown_lines(text: object) -> str:
+    """Return the same for text of several lines, each on a line of its own."""
+    return "\n".join(map(shown, str(text).split("\n")))
+
+
+def widest(rows: Iterable[Sequence[str]]) -> list[int]:
+    """Return the width of the widest cell of each column, 0 where there is no row."""
+    widths: list[int] = []
+    for row in rows:
+        own = list(map(cell_width, row))
+        widths = list(map(max, widths, own)) if widths else own
+    return widths
+
+
+class Layout:
+    """How a table is laid out; its rows may be more than fit into memory.
+
+    Attributes:
+        width: How many cells of a terminal a line takes at most.
 
     Args:
         header: The columns' names.
-        rows: The cells, as many in each row as there are columns.
+        widths: The width of the widest cell below each name, as :func:`widest` says.
         left: The names of the columns that are aligned left; the others are aligned right.
         wrap: Break names wider than this, where their words meet; None leaves them whole.
     """
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
-    for name in header:
-        parts = [name] if wrap is None else _broken(name, wrap)
-        table.add_column(
-            Text("\n".join(parts)),
-            justify="left" if name in left else "right",
-            no_wrap=True,
-            vertical="bottom",
+    def __init__(
+        self,
+        header: Sequence[str],
+        widths: Sequence[int] = (),
+        *,
+        left: Collection[str] = (),
+        wrap: int | None = None,
+    ) -> None:
+        names = list(map(shown, header))
+        self._parts = [[name] if wrap is None else _broken(name, wrap) for name in names]
+        own = [max(map(cell_width, parts)) for parts in self._parts]
+        self._widths = list(map(max, widths, own)) if widths else own
+        self._left = [name in left for name in header]
+        self.width = sum(self._widths) + len(_GAP) * (len(names) - 1)
+
+    def heading(self) -> list[str]:
+        """Return the lines of the header, and a rule."""
+        tall = max(map(len, self._parts))
+        lines = zip(*([""] * (tall - len(parts)) + parts for parts in self._parts), strict=True)
+        return [*map(self.line, lines), "─" * self.width]
+
+    def line(self, cells: Sequence[str]) -> str:
+        """Return the line of a row."""
+        padded = (
+            cell + " " * (width - cell_width(cell))
+            if left
+            else " " * (width - cell_width(cell)) + cell
+            for cell, width, left in zip(cells, self._widths, self._left, strict=True)
         )
-    for row in rows:
-        table.add_row(*map(Text, row))
-    console = Console(file=StringIO(), width=_ANY_WIDTH, color_system=None)
-    with console.capture() as captured:
-        console.print(table)
-    return [line.rstrip() for line in captured.get().splitlines()]
+        return _GAP.join(padded).rstrip()
+
+
+def columns(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Collection[str] = ()
+) -> list[str]:
+    """Return the lines of a small table: the header, a rule, and one line for each row."""
+    cells = [list(map(shown, row)) for row in rows]
+    layout = Layout(header, widest(cells), left=left)
+    return [*layout.heading(), *map(layout.line, cells)]
 
 
 def cell_width(text: str) -> int:
     """Return how many cells of a terminal the text takes."""
+    if text.isascii():
+        return len(text)
     from rich.cells import cell_len
 
     return cell_len(text)
@@ -69,7 +111,7 @@ def _broken(name: str, wrap: int) -> list[str]:
         if parts[-1] and cell_width(parts[-1] + word) > wrap:
             parts.append("")
         parts[-1] += word
-    return parts
+    return [part.rstrip() for part in parts]
 
 
 def _printable(character: str) -> str:

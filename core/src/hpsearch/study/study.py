@@ -8,7 +8,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hpsearch.errors import HpsearchError
-from hpsearch.study.best import best_trials
+from hpsearch.study.best import best_of
 from hpsearch.study.capabilities import Capabilities
 from hpsearch.study.outcome import TrialState
 
@@ -169,7 +169,7 @@ class Study:
         if self.chosen is not None:
             chosen = frozenset(self.chosen)
             return [trial for trial in self._trials if trial.number in chosen]
-        return best_trials(self._trials, self.directions)
+        return best_of(self._trials, self.directions)
 
     def counts(self) -> dict[str, int]:
         """Return how many trials are in each state."""
@@ -204,11 +204,14 @@ class Study:
 
         return export.to_json(self, path)
 
-    def to_csv(self, path: str | PathLike[str] | None = None) -> str:
-        """Return the trials as CSV text, and write it to ``path`` if given."""
+    def to_csv(self, path: str | PathLike[str] | None = None, *, raw: bool = False) -> str:
+        """Return the trials as CSV text, and write it to ``path`` if given.
+
+        Text that a spreadsheet would run as a formula gets an apostrophe in front, unless ``raw``.
+        """
         from hpsearch.report import export
 
-        return export.to_csv(self, path)
+        return export.to_csv(self, path, raw=raw)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {state}" for state, count in self.counts().items() if count)

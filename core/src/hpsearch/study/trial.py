@@ -22,7 +22,6 @@ RESERVED: Final = frozenset(
         "arguments",
         "changed_params",
         "checkpoints",
-        "environment",
         "left_by_rank",
         "output_dir",
         "run_name",

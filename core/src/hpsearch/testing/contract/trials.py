@@ -10,8 +10,8 @@ import pytest
 
 from hpsearch.errors import CapabilityError
 from hpsearch.space.space import Space
+from hpsearch.study.best import best_trial, pareto_front
 from hpsearch.study.outcome import TrialState
-from hpsearch.study.record import TrialRecord
 from hpsearch.study.study import Study
 from hpsearch.testing.contract.base import Contract
 from hpsearch.testing.contract.suggestions import params
@@ -130,11 +130,11 @@ class EndingContract(Contract):
         It is a complete trial, and no other has a better objective.
         """
         study = self.search(Distance(), self.space, direction=direction)
-        choose = min if direction == "minimize" else max
         objectives = {trial.id: trial.objective for trial in study.trials}
-        best = choose(value for value in objectives.values() if value is not None)
+        best = best_trial(study.trials, direction)
         self.expect(
-            study.best.objective == best == objectives.get(study.best.run_id),
+            best is not None
+            and study.best.objective == best.objective == objectives.get(study.best.run_id),
             f"{study.best} is named as best, and the history has {objectives}",
         )
 
@@ -150,8 +150,7 @@ class EndingContract(Contract):
             self.refused(CapabilityError, objective, self.space, direction=directions)
             return
         study = self.search(objective, self.space, direction=directions)
-        complete = [trial for trial in study.trials if trial.objectives]
-        front = {trial.id for trial in complete if not _dominated(trial, complete)}
+        front = {trial.id for trial in pareto_front(study.trials, directions)}
         named = {run.run_id for run in study.best_runs}
         self.expect(named == front, f"runs {named} are named, and the front is {front}")
 
@@ -239,12 +238,3 @@ class ContinuationContract(Contract):
             study = self.search(suggests, None, n_trials=4, executor=OtherProcess())
             states = [str(trial.state) for trial in study.trials]
             self.expect(states == ["complete"] * 4, f"trials that suggest ended {states} there")
-
-
-def _dominated(trial: TrialRecord, others: list[TrialRecord]) -> bool:
-    own = trial.objectives or ()
-    return any(
-        other.objectives != own
-        and all(a <= b for a, b in zip(other.objectives or (), own, strict=True))
-        for other in others
-    )

@@ -55,6 +55,8 @@ def ray_running() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray kills its workers where the machine's memory runs short, whoever uses it.
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         ray.init(address="local", num_cpus=2, include_dashboard=False, **quiet)
         yield

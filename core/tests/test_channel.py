@@ -65,9 +65,14 @@ class OneProcessPerTrial:
         payload = json.dumps(payload_of(self.trial))
         process = context.Process(target=work, args=(theirs, self.pickled, payload))
         process.start()
-        while "outcome" not in (message := json.loads(ours.recv())):
-            ours.send(json.dumps(answer(self.history, self.trial, message)))
-        process.join()
+        theirs.close()
+        with ours:
+            try:
+                while "outcome" not in (message := json.loads(ours.recv())):
+                    ours.send(json.dumps(answer(self.history, self.trial, message)))
+                process.join()
+            finally:
+                process.kill()
         return self.trial, Outcome.from_dict(message["outcome"])
 
     def close(self):

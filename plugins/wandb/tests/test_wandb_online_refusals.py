@@ -15,7 +15,6 @@ pytestmark = [
     # wandb leaves the file with a run's parameters to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.timeout(120),
 ]
 
 

@@ -19,9 +19,10 @@ from uuid import uuid4
 import pytest
 
 if find_spec("hypothesis"):
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
-    settings.register_profile("no test asserts a time", deadline=None)
+    untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("no test asserts a time", untimed)
     settings.load_profile("no test asserts a time")
 
 

@@ -14,6 +14,8 @@ import pytest
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 # Ray kills its workers where the machine's memory runs short, whoever uses it.
 os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112
+# Ray Train starts a group again, time after time, whose workers are not all there in a minute.
+os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = "600"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 

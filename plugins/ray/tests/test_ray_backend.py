@@ -199,7 +199,7 @@ def test_a_worker_that_does_not_get_free_is_replaced(results):
             try:
                 steps_of(trial)
             except hpsearch.TrialPruned:
-                time.sleep(20)
+                time.sleep(60)
         return trial["x"]
 
     study = search(objective, n_trials=3, stop={"step": 1}, storage_path=results)

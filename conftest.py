@@ -97,11 +97,9 @@ class Programs:
         return process
 
     def run(self, *command: object, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end and return what it wrote."""
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        if "input" in options:
-            pipes["stdin"] = subprocess.PIPE
-        given = options.pop("input", None)
+        """Run a program to its end, with ``input`` if it is given; return what it wrote."""
+        given = options.pop("input", "")
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         process = self.start(*command, **pipes, **options)
         output, errors = process.communicate(given)
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)

@@ -381,14 +381,14 @@ def test_the_time_budget_prunes_what_runs_and_the_timeout_does_not(results):
             time.sleep(0.05)
         return 1.0
 
-    study = search(objective, time_budget_s=12, storage_path=results)
+    study = search(objective, time_budget_s=4, storage_path=results)
     assert states(study) == ["pruned"]
 
     def short(trial):
-        time.sleep(7)
+        time.sleep(4.5)
         return 1.0
 
-    study = search(short, timeout=6, storage_path=results)
+    study = search(short, timeout=4, storage_path=results)
     assert states(study) == ["complete"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,17 +16,18 @@ from hpsearch.report.export import table
 COMMAND = Path(sys.executable).with_name("hpsearch")
 
 
-def demo(folder, *options):
-    """Run ``hpsearch demo`` in a folder; return what it prints."""
-    return subprocess.run(
-        [COMMAND, "demo", "--output", "out", *map(str, options)],
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "100"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+@pytest.fixture
+def demo(programs, tmp_path):
+    """Run ``hpsearch demo`` in the test's folder; return what it prints."""
+
+    def demo(*options):
+        return programs.run(
+            *(COMMAND, "demo", "--output", "out", *options),
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "100"},
+        )
+
+    return demo
 
 
 def recognised(output):
@@ -35,8 +35,8 @@ def recognised(output):
     return float(re.search(r"recognises ([0-9.]+) of 360 test images", output)[1])
 
 
-def test_the_demo_searches_reports_and_goes_on_where_it_was(tmp_path):
-    first = demo(tmp_path, "--trials", 2, "--epochs", 1)
+def test_the_demo_searches_reports_and_goes_on_where_it_was(demo, tmp_path):
+    first = demo("--trials", 2, "--epochs", 1)
     assert first.returncode == 0, first.stderr
     assert 0 <= recognised(first.stdout) <= 1
     assert "2/2" in first.stderr
@@ -47,7 +47,7 @@ def test_the_demo_searches_reports_and_goes_on_where_it_was(tmp_path):
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "Optimisation history" in page
 
-    again = demo(tmp_path, "--trials", 3, "--epochs", 1, "--backend", "random")
+    again = demo("--trials", 3, "--epochs", 1, "--backend", "random")
     assert again.returncode == 0, again.stderr
     assert "going on" in again.stdout
     resumed = hpsearch.load(tmp_path / "out" / "study.db")
@@ -56,14 +56,14 @@ def test_the_demo_searches_reports_and_goes_on_where_it_was(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_best_model_of_the_demo_recognises_digits_that_it_has_never_met(tmp_path):
-    result = demo(tmp_path, "--trials", 3)
+def test_the_best_model_of_the_demo_recognises_digits_that_it_has_never_met(demo):
+    result = demo("--trials", 3)
     assert result.returncode == 0, result.stderr
     assert recognised(result.stdout) > 0.85
 
 
-def test_an_engine_that_is_not_installed_is_one_clear_line(tmp_path):
-    result = demo(tmp_path, "--backend", "no-such-engine")
+def test_an_engine_that_is_not_installed_is_one_clear_line(demo):
+    result = demo("--backend", "no-such-engine")
     assert result.returncode == 2
     assert result.stderr.startswith("Error: no backend is called 'no-such-engine'")
     assert "Traceback" not in result.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
@@ -51,13 +50,9 @@ def test_every_snippet_of_a_page_lies_in_a_file_that_the_tests_run(page):
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
-def test_every_example_runs(script, tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-W", "ignore", str(script)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
+def test_every_example_runs(programs, script, tmp_path):
+    result = programs.run(
+        *(sys.executable, "-W", "ignore", script),
         cwd=tmp_path,
         env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
     )

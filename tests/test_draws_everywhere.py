@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hpsearch
@@ -70,12 +70,7 @@ SEARCHES = {
 def test_what_is_searched_lies_in_the_space_or_the_parameter_is_named(search):
     examples, options = SEARCHES[search]
 
-    @settings(
-        max_examples=examples,
-        database=None,
-        derandomize=True,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
+    @settings(max_examples=examples, database=None, derandomize=True)
     @given(spaces(), st.integers(0, 2**32 - 1))
     def lies_in(space, seed):
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,7 +19,7 @@ EXAMPLE = HERE.parent / "examples" / "ddp_search.py"
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
+def ranks(module_programs, tmp_path_factory):
     """What each of the two ranks saw, by scenario."""
     folder = tmp_path_factory.mktemp("ranks")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
@@ -34,12 +33,8 @@ def ranks(tmp_path_factory):
             "WANDB_BASE_URL": server.url,
             "WANDB_API_KEY": server.key,
         }
-        done = subprocess.run(
-            [*launcher, "--nproc_per_node", "2", *map(str, script)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=240,
+        done = module_programs.run(
+            *(*launcher, "--nproc_per_node", "2", *script),
             cwd=folder,
             env={**os.environ, **wandb, "PYTHONPATH": str(TOYS), "OMP_NUM_THREADS": "1"},
         )
@@ -88,13 +83,9 @@ LAUNCHERS = {
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_the_example_searches_under_each_launcher(tmp_path, launcher):
-    done = subprocess.run(
-        [sys.executable, *LAUNCHERS[launcher], str(EXAMPLE)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
+def test_the_example_searches_under_each_launcher(programs, tmp_path, launcher):
+    done = programs.run(
+        *(sys.executable, *LAUNCHERS[launcher], EXAMPLE),
         cwd=tmp_path,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )

@@ -67,9 +67,14 @@ class OneProcessPerTrial(Executor):
         payload = dumps(payload_of(self.trial))
         process = context.Process(target=work, args=(theirs, self.pickled, payload))
         process.start()
-        while "outcome" not in (message := loads(ours.recv())):
-            ours.send(dumps(answer(self.history, self.trial, message)))
-        process.join()
+        theirs.close()
+        with ours:
+            try:
+                while "outcome" not in (message := loads(ours.recv())):
+                    ours.send(dumps(answer(self.history, self.trial, message)))
+                process.join()
+            finally:
+                process.kill()
         return self.trial, outcome_from_dict(message["outcome"])
 
     def close(self):

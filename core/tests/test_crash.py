@@ -44,10 +44,14 @@ hpsearch.search(
 """
 
 
-def start(program, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)], stderr=subprocess.PIPE, text=True
-    )
+@pytest.fixture
+def start(programs):
+    """Start a program of Python's."""
+
+    def start(program, *arguments):
+        return programs.start(sys.executable, "-c", program, *arguments, stderr=subprocess.PIPE)
+
+    return start
 
 
 def told_in(log):
@@ -58,7 +62,9 @@ def told_in(log):
     return told
 
 
-def test_killed_20_times_at_any_moment_a_study_has_every_told_trial_once_and_its_total(tmp_path):
+def test_killed_20_times_at_any_moment_a_study_has_every_told_trial_once_and_its_total(
+    start, tmp_path
+):
     path, log = tmp_path / "study.db", tmp_path / "told.txt"
     rng = random.Random(20)
     for kill in range(20):
@@ -72,7 +78,7 @@ def test_killed_20_times_at_any_moment_a_study_has_every_told_trial_once_and_its
         else:  # perhaps while it starts: where the file is created, locked and taken over
             time.sleep(rng.uniform(0.05, 0.25))
         process.kill()
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate()
         assert process.returncode == -signal.SIGKILL, errors
         told = told_in(log)
         kept = {trial.number: trial for trial in load(path).trials} if told else {}
@@ -81,7 +87,7 @@ def test_killed_20_times_at_any_moment_a_study_has_every_told_trial_once_and_its
 
     total = len(kept) + 20
     process = start(SEARCH, path, log, total)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate()
     assert process.returncode == 0, errors
     study = load(path)
     assert [trial.number for trial in study.trials] == list(range(total))
@@ -101,7 +107,7 @@ def test_killed_20_times_at_any_moment_a_study_has_every_told_trial_once_and_its
     assert [t["x"] for t in study.trials] == [t["x"] for t in uninterrupted.trials]
 
 
-def test_a_trial_that_took_its_process_down_three_times_has_failed(tmp_path):
+def test_a_trial_that_took_its_process_down_three_times_has_failed(start, tmp_path):
     program = """
 import os, signal, sys, hpsearch
 def objective(trial):
@@ -116,10 +122,10 @@ hpsearch.search(
     path = tmp_path / "study.db"
     for _ in range(6):
         process = start(program, path)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate()
         assert process.returncode == -signal.SIGKILL, errors
     process = start(program, path)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate()
     assert process.returncode == 0, errors
     said = "the process died while this trial ran, 3 times"
     assert f"trial 2 failed: ProcessDied: {said}" in errors
@@ -136,7 +142,7 @@ hpsearch.search(
     assert study.trials[1].params
 
 
-def test_a_lock_dies_with_its_process(tmp_path):
+def test_a_lock_dies_with_its_process(start, tmp_path):
     program = """
 import os, signal, sys, hpsearch
 hpsearch.search(
@@ -146,7 +152,7 @@ hpsearch.search(
 """
     path = tmp_path / "study.db"
     process = start(program, path)
-    process.communicate(timeout=30)
+    process.communicate()
     assert load(path).trials[0].state == "running"
     study = hpsearch.search(
         lambda trial: os.getpid() * trial["x"],

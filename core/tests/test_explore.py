@@ -469,7 +469,7 @@ def compiled(source):
 
 
 @given(trees())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_space_written_as_a_function_is_read_back_the_same(tree):
     space, source = tree
     assert explore(compiled(source)) == space, source
@@ -509,7 +509,7 @@ class Answers(TrialRecord):
 
 
 @given(tangles(), st.integers(0, 2**32))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_point_of_the_read_space_is_what_the_function_asks_for_there(source, seed):
     function = compiled(source)
     space = explore(function)

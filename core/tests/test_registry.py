@@ -292,7 +292,7 @@ print("clean")
 
 def test_importing_listing_and_a_random_search_load_no_engine():
     result = subprocess.run(
-        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False
     )
     assert result.stdout == "clean\n", result.stderr
 
@@ -314,7 +314,6 @@ def test_without_any_plugin_the_error_lists_the_four_and_the_built_in_ones():
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
     )
     for name in ("optuna", "ray", "wandb", "sigopt"):
         assert f"pip install hpsearch-{name}" in result.stdout

@@ -382,7 +382,6 @@ def test_a_condition_given_as_a_set_is_the_same_in_every_process():
             capture_output=True,
             text=True,
             check=True,
-            timeout=30,
         ).stdout
         for seed in range(3)
     }

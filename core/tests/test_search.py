@@ -248,7 +248,7 @@ def test_a_define_by_run_trial_takes_enqueued_values_for_the_names_it_has():
 
 
 def test_timeout_starts_no_further_trial():
-    study = search(lambda t: time.sleep(0.05) or 1.0, n_trials=None, timeout=0.12)
+    study = search(lambda t: time.sleep(0.4) or 1.0, n_trials=None, timeout=1.0)
     assert 1 <= len(study.trials) <= 3
     assert study.counts()["complete"] == len(study.trials)
 

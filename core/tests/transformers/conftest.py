@@ -264,8 +264,10 @@ class Elsewhere:
         pass
 
     def end(self):
-        self.pipe.send(None)
-        self.process.join(30)
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+        self.pipe.close()
 
 
 @pytest.fixture(scope="session")
@@ -292,29 +294,28 @@ def elsewhere(other_processes, request):
 RANKS = Path(__file__).parent / "ranks"
 
 
-@pytest.fixture(scope="session")
-def torchrun():
+@pytest.fixture(scope="module")
+def torchrun(module_programs):
     """Start a script of the folder ``ranks`` in two processes that train together, on gloo."""
 
     def start(script, *arguments):
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         launcher += ["--nproc_per_node", "2"]
-        return _start([*launcher, RANKS / script, *arguments])
+        return _start(module_programs, *launcher, RANKS / script, *arguments)
 
     return start
 
 
-@pytest.fixture(scope="session")
-def two_processes():
+@pytest.fixture
+def two_processes(programs, free_port):
     """The same without a launcher, as a cluster's own scheduler starts them; rank 0 first."""
 
     def start(script, *arguments):
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            port = server.getsockname()[1]
-        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port), "WORLD_SIZE": "2"}
         return [
             _start(
-                [sys.executable, RANKS / script, *arguments],
+                programs,
+                *(sys.executable, RANKS / script, *arguments),
                 **where,
                 RANK=str(rank),
                 LOCAL_RANK=str(rank),
@@ -325,11 +326,19 @@ def two_processes():
     return start
 
 
-def _start(command, **variables):
-    return subprocess.Popen(
-        [str(part) for part in command],
+@pytest.fixture
+def free_port():
+    """A port for a server on 127.0.0.1 that binds it with SO_REUSEADDR; nobody else is given it."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
+
+
+def _start(programs, *command, **variables):
+    return programs.start(
+        *command,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
     )

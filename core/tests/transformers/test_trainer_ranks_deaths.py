@@ -5,12 +5,13 @@ import re
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from hpsearch.storage.journal import load
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sends signals, reads /proc")
 
 TRAINS = re.compile(r"rank (\d) pid (\d+) trains run-(\d+)")
 
@@ -25,7 +26,10 @@ FAULTS = {
 
 
 def in_second_trial(process):
-    """Read the output until both ranks train their second trial; return it and their pids."""
+    """Read the output until both ranks train their second trial; return it and their pids.
+
+    That trial goes on until it is interrupted, however long the interrupt takes.
+    """
     output, pids, trials = "", {}, set()
     for line in process.stdout:
         output += line
@@ -33,42 +37,51 @@ def in_second_trial(process):
             pids[int(rank)] = int(pid)
             trials.add((rank, trial))
         if len(trials) == 4:
-            time.sleep(0.3)
             return output, pids
     raise AssertionError(output)
 
 
-def alive(pid):
+def is_running(pid):
+    """Whether a process is there and no zombie."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
         return False
-    return True
+
+
+def all_end(pids):
+    """Wait for processes that are about to end; say whether they do."""
+    for _ in range(600):
+        if not any(map(is_running, pids)):
+            return True
+        time.sleep(0.1)
+    return False
 
 
 @pytest.fixture(scope="module")
 def story(torchrun, tmp_path_factory):
-    """What each fault left: output, exit code, whether a rank lived on, and the journal."""
+    """What each fault left: output, exit code, whether all ranks ended, and the journal."""
     folder = tmp_path_factory.mktemp("deaths")
     told = {}
     for fault, (number, rank) in FAULTS.items():
-        process = torchrun("slow.py", folder, 100, 0.15)
+        process = torchrun("slow.py", folder, 100, "hold")
         before, pids = in_second_trial(process)
         os.kill(process.pid if rank is None else pids[rank], number)
-        after, _ = process.communicate(timeout=60)
-        lives = any(alive(pid) for pid in pids.values())
-        told[fault] = (before + after, process.returncode, lives, load(folder / "study.db").trials)
-    process = torchrun("slow.py", folder, 8, 0)
-    output, _ = process.communicate(timeout=60)
-    told["nothing"] = (output, process.returncode, False, load(folder / "study.db").trials)
+        after, _ = process.communicate()
+        all_ended = all_end(pids.values())
+        trials = load(folder / "study.db").trials
+        told[fault] = (before + after, process.returncode, all_ended, trials)
+    process = torchrun("slow.py", folder, 8)
+    output, _ = process.communicate()
+    told["nothing"] = (output, process.returncode, True, load(folder / "study.db").trials)
     return told
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_rank_lives_on_and_the_launch_says_that_it_failed(story, fault):
-    _, returncode, lives, _ = story[fault]
+    _, returncode, all_ended, _ = story[fault]
     assert returncode != 0
-    assert not lives
+    assert all_ended
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -106,18 +119,17 @@ def test_the_search_goes_on_where_it_was_stopped_to_its_total(story):
 def test_where_nobody_watches_over_the_ranks_the_other_one_ends_too(
     two_processes, tmp_path, killed
 ):
-    processes = two_processes("slow.py", tmp_path, 100, 0.15)
-    while True:
-        line = processes[killed].stdout.readline()
-        assert line
-        if "trains run-1" in line:
-            break
+    processes = two_processes("slow.py", tmp_path, 100, "hold")
+    assert any("trains run-1" in line for line in processes[killed].stdout)
     processes[killed].kill()
-    output, _ = processes[1 - killed].communicate(timeout=60)
+    output, _ = processes[1 - killed].communicate()
     assert processes[1 - killed].returncode == 1
-    assert "RankError" in output
-    assert "Connection closed by peer" in output if killed else "rank 0, which leads" in output
-    processes[killed].communicate()
+    # The words in which a connection breaks depend on what the rank does at that moment.
+    if killed:
+        assert "rank 0 left a trial: " in output
+        assert "within rank_timeout=3 s, so rank 0 ends" in output
+    else:
+        assert "rank 0, which leads the search, cannot be reached" in output
     assert [str(trial.state) for trial in load(tmp_path / "study.db").trials] == [
         "complete",
         "running",
@@ -134,7 +146,7 @@ def test_ranks_that_cannot_be_brought_together_end_with_the_cause(
 ):
     processes = two_processes("stuck.py", tmp_path, failing, how)
     for rank, process in enumerate(processes):
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate()
         assert process.returncode == 1
         assert f"rank {failing} left a trial: ValueError: boom on rank {failing}" in output
         assert f"within rank_timeout=3 s, so rank {rank} ends" in output

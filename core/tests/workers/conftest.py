@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -41,7 +42,10 @@ def _a_module_of_tests_travels(request):
 def _no_process_stays_behind():
     before = children()
     yield
-    assert not children() - before
+    left = children() - before
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)  # and the next test begins without it
+    assert not left
 
 
 @pytest.fixture

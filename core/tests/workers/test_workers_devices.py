@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from threading import Timer
+from threading import Event, Thread
 
 import pytest
 
@@ -127,26 +127,33 @@ def test_isolated_trials_lease_devices_too(search, monkeypatch):
     assert [trial.attrs["sees"] for trial in study.trials] == ["3"] * 3
 
 
-def test_a_device_that_another_search_uses_is_waited_for(search, monkeypatch, capfd):
+def test_a_device_that_another_search_uses_is_waited_for(programs, search, monkeypatch, capfd):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     program = (
         "import sys; from hpsearch.execution.process.devices import lease; held = lease(['0'], 1); "
         "print('leased', flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as other:
-        assert other.stdout.readline() == "leased\n"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    other = programs.start(sys.executable, "-c", program, **pipes)
+    assert other.stdout.readline() == "leased\n"
+    let_go = []
 
-        def objective(trial):
-            return time.time()
+    def let_go_when_it_waits():
+        while "[worker 1] waiting for 1 of the devices '0'" not in capfd.readouterr().err:
+            if over.wait(0.05):
+                return
+        let_go.append(time.time())
+        other.stdin.close()
 
-        let_go = []
-        timer = Timer(1.0, lambda: (let_go.append(time.time()), other.stdin.close()))
-        timer.start()
-        study = search(objective, n_workers=1, n_trials=1)
+    over = Event()
+    thread = Thread(target=let_go_when_it_waits)
+    thread.start()
+    try:
+        study = search(lambda trial: time.time(), n_workers=1, n_trials=1)
+    finally:
+        over.set()
+        thread.join()
     assert study.best.objective > let_go[0]
-    assert "[worker 1] waiting for 1 of the devices '0'" in capfd.readouterr().err
 
 
 def test_workers_share_all_devices_where_they_are_told_to(search, monkeypatch):

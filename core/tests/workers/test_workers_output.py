@@ -107,10 +107,8 @@ hpsearch.search(
 """
 
 
-def test_the_searchs_own_bar_is_unharmed():
-    result = subprocess.run(
-        [sys.executable, "-c", BAR], capture_output=True, text=True, check=False, timeout=60
-    )
+def test_the_searchs_own_bar_is_unharmed(programs):
+    result = programs.run(sys.executable, "-c", BAR)
     assert result.returncode == 0, result.stderr
     # On a terminal, what follows a carriage return covers what stands before it.
     shown = [line.rpartition("\r")[2].rstrip() for line in result.stderr.splitlines()]
@@ -133,15 +131,10 @@ def test_the_searchs_own_bar_is_unharmed():
         ("y" * 70_000, ["y" * 65_536 + "y" * (70_000 - 65_536)]),
     ],
 )
-def test_lines_as_a_terminal_would_show_them(capfd, written, shown):
+def test_lines_as_a_terminal_would_show_them(programs, capfd, written, shown):
     program = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = programs.start(sys.executable, "-c", program, **pipes, text=False, bufsize=0)
     output = Output(process, "w")
     process.stdin.write(written.encode())
     process.stdin.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -44,9 +43,7 @@ def objective_of_x(trial):
 def test_two_trials_run_at_the_same_time(search, tmp_path):
     def objective(trial):
         (tmp_path / str(trial.number)).touch()
-        deadline = time.monotonic() + 30
         while not (tmp_path / str(1 - trial.number)).exists():
-            assert time.monotonic() < deadline, "the other trial never began"
             time.sleep(0.01)
         return 0.0
 
@@ -110,18 +107,11 @@ print(study.best.objective == 3 * study.best.hyperparameters["x"] ** 2 + 3, stud
 
 
 @pytest.mark.parametrize("how", ["script", "module", "stdin"])
-def test_a_program_needs_no_main_guard(how, tmp_path):
+def test_a_program_needs_no_main_guard(programs, how, tmp_path):
     (tmp_path / "search_x.py").write_text(SCRIPT)
     command = {"script": ["search_x.py"], "module": ["-m", "search_x"], "stdin": ["-"]}[how]
-    result = subprocess.run(
-        [sys.executable, *command, "--some", "argument"],
-        input=SCRIPT if how == "stdin" else None,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        cwd=tmp_path,
-    )
+    given = {"input": SCRIPT} if how == "stdin" else {}
+    result = programs.run(sys.executable, *command, "--some", "argument", cwd=tmp_path, **given)
     assert result.stderr == ""
     assert result.stdout.splitlines() == [
         "running __main__",
@@ -354,10 +344,10 @@ def test_a_failed_trial_is_retried(search, tmp_path):
 
 def test_the_timeout_lets_running_trials_end(search):
     def objective(trial):
-        time.sleep(0.2)
+        time.sleep(2.5)
         return trial["x"]
 
-    study = search(objective, n_trials=None, timeout=1.5)
+    study = search(objective, n_trials=None, timeout=6)
     assert study.counts()["complete"] == len(study.trials) >= 2
 
 
@@ -419,9 +409,9 @@ def test_a_search_in_workers_is_resumed(search, tmp_path):
 
 def test_a_search_may_run_in_another_thread_of_the_program(search):
     studies = []
-    thread = threading.Thread(target=lambda: studies.append(search(objective_of_x)))
+    thread = threading.Thread(target=lambda: studies.append(search(objective_of_x)), daemon=True)
     thread.start()
-    thread.join(timeout=60)
+    thread.join()
     assert studies[0].counts()["complete"] == 6
 
 

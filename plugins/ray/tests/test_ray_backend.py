@@ -199,7 +199,7 @@ def test_a_worker_that_does_not_get_free_is_replaced(results):
             try:
                 steps_of(trial)
             except hpsearch.TrialPruned:
-                time.sleep(20)
+                time.sleep(60)
         return trial["x"]
 
     study = search(objective, n_trials=3, stop={"step": 1}, storage_path=results)
@@ -305,17 +305,25 @@ def test_hyperband_pauses_trials_and_goes_on_with_them(results, tmp_path):
 
 
 def test_population_based_training_goes_on_from_better_trials(results, tmp_path):
+    def reached(number, step):
+        while not (tmp_path / f"{number}-{step}").exists():
+            time.sleep(0.01)
+
     def objective(trial):
         level, start = 0.0, 0
         if trial.resume_from:
             level, start = json.loads(Path(trial.resume_from, "state").read_text())
+            (tmp_path / f"{trial.number}-resumed").touch()
         for step in range(start, 8):
+            # At step 4 both have a result: the better one is saved, and the other one takes over.
+            waits_for = {(1, 4): (0, 3), (0, 4): (1, 5), (1, 6): (0, "resumed")}
+            if (trial.number, step) in waits_for and not trial.resume_from:
+                reached(*waits_for[trial.number, step])
             level += trial["x"]
             folder = tmp_path / f"{trial.number}-{step}"
             folder.mkdir(exist_ok=True)
             (folder / "state").write_text(json.dumps([level, step + 1]))
             trial.report(level, step, checkpoint=str(folder))
-            time.sleep(0.05)  # Both trials run at a time, or none can learn from the other.
         return level
 
     scheduler = PopulationBasedTraining(
@@ -368,19 +376,19 @@ def test_a_criterion_of_the_user_completes_a_trial(results):
 
 def test_the_time_budget_prunes_what_runs_and_the_timeout_does_not(results):
     def objective(trial):
-        for step in range(100):
+        for step in range(10_000):
             trial.report(float(step), step)
             time.sleep(0.05)
         return 1.0
 
     study = search(objective, time_budget_s=4, storage_path=results)
-    assert states(study)[-1] == "pruned"
+    assert states(study) == ["pruned"]
 
     def short(trial):
-        time.sleep(1.5)
+        time.sleep(4.5)
         return 1.0
 
-    study = search(short, timeout=1, storage_path=results)
+    study = search(short, timeout=4, storage_path=results)
     assert states(study) == ["complete"]
 
 
@@ -468,8 +476,7 @@ def test_a_conditional_space_runs_with_a_search_algorithm(results):
 def test_as_many_trials_run_at_a_time_as_there_is_room_for(results, tmp_path):
     def objective(trial):
         (tmp_path / f"began{trial.number}").touch()
-        deadline = time.monotonic() + 60
-        while len(list(tmp_path.glob("began*"))) < 2 and time.monotonic() < deadline:
+        while len(list(tmp_path.glob("began*"))) < 2:
             time.sleep(0.01)
         return float(len(list(tmp_path.glob("began*"))))
 
@@ -558,7 +565,7 @@ def test_ctrl_c_ends_the_search_in_order(results, tmp_path):
 
     def objective(trial):
         steps_of(trial, 3)
-        time.sleep(5 if trial.number == 1 else 0)
+        time.sleep(600 if trial.number == 1 else 0)
         return trial["x"]
 
     handler = signal.getsignal(signal.SIGINT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -59,14 +58,13 @@ def rays_folder():
         yield folder
 
 
-def test_a_ray_of_the_searchs_own_ends_with_it_and_a_cluster_is_left(tmp_path, rays_folder):
-    answer = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT],
+def test_a_ray_of_the_searchs_own_ends_with_it_and_a_cluster_is_left(
+    rays_folder, programs, tmp_path
+):
+    answer = programs.run(
+        *(sys.executable, "-W", "ignore", "-c", SCRIPT),
         cwd=tmp_path,
         env={**os.environ, "RAY_TMPDIR": rays_folder},
-        capture_output=True,
-        text=True,
-        timeout=240,
     )
     assert answer.returncode == 0, answer.stderr
     refused = ["refused True"]

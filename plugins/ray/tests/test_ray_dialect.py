@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 from typing import Any
 
@@ -117,14 +116,12 @@ def test_a_grid_is_named_to_other_backends() -> None:
     assert DIALECT.extra_settings({"m": {"x": tune.choice([1])}}) == ()
 
 
-def test_reading_imports_no_ray() -> None:
+def test_reading_imports_no_ray(programs) -> None:
     code = (
         "import sys; from hpsearch_ray.dialect import RayDialect as Dialect; "
         "print(Dialect().recognises({'x': 1}), Dialect().read({'x': 1}), 'ray' in sys.modules)"
     )
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
-    )
+    answer = programs.run(sys.executable, "-c", code)
     assert answer.stdout.split()[0] == "False", answer.stderr
     assert answer.stdout.split()[-1] == "False"
 

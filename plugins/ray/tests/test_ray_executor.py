@@ -183,23 +183,17 @@ def test_a_worker_that_is_killed_fails_its_trial_alone(search):
     assert "died" in str(study.trials[1].error)
 
 
-def test_an_interrupted_search_goes_on_from_its_journal(search, tmp_path):
+def test_an_interrupted_search_goes_on_from_its_journal(search, tmp_path, ctrl_c_once):
     def objective(trial):
         if trial.number == 2 and not Path("go").exists():
             Path("reached").touch()
-            for step in range(600):
+            for step in range(6000):
                 trial.report(0.0, step)
                 time.sleep(0.1)
         return trial["x"]
 
-    def interrupt():
-        while not Path("reached").exists():
-            time.sleep(0.05)
-        os.kill(os.getpid(), signal.SIGINT)
-
     options = {"storage": "study.db", "resume": True, "backend": "random"}
-    threading.Thread(target=interrupt, daemon=True).start()
-    with pytest.raises(SearchInterrupted):
+    with pytest.raises(SearchInterrupted), ctrl_c_once(tmp_path / "reached"):
         search(objective, **options)
     Path("go").touch()
     study = search(objective, **options)

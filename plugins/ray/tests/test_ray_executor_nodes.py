@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -29,7 +28,7 @@ def objective(trial):
         while not Path(f"begun-{1 - trial.number}").exists():
             time.sleep(0.05)
     dies = node == doomed and trial.number > 1
-    for step in range(600 if dies else 4):
+    for step in range(6000 if dies else 4):
         trial.report(trial["x"], step)
         time.sleep(0.1)
     return trial["x"]
@@ -97,25 +96,26 @@ print(json.dumps({"together": max(together), "devices": devices}))
 """
 
 
-def run(script, tmp_path, *arguments):
-    answer = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script, *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-    assert answer.returncode == 0, answer.stderr
-    return json.loads(answer.stdout.splitlines()[-1])
+@pytest.fixture
+def run(programs, tmp_path):
+    """Run a script and return what its last line says."""
+
+    def run(script, *arguments):
+        command = [sys.executable, "-W", "ignore", "-c", script, *arguments]
+        answer = programs.run(*command, cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+        return json.loads(answer.stdout.splitlines()[-1])
+
+    return run
 
 
-def test_half_an_accelerator_each_puts_two_trials_on_one(tmp_path):
-    assert run(SHARING, tmp_path) == {"together": 2, "devices": ["0"] * 6}
+def test_half_an_accelerator_each_puts_two_trials_on_one(run):
+    assert run(SHARING) == {"together": 2, "devices": ["0"] * 6}
 
 
 @pytest.mark.parametrize("retries", [0, 1])
-def test_a_node_that_is_killed_costs_at_most_its_trial(tmp_path, retries):
-    seen = run(DEATH, tmp_path, str(retries))
+def test_a_node_that_is_killed_costs_at_most_its_trial(run, retries):
+    seen = run(DEATH, retries)
     trials, (killed,) = seen["trials"], seen["killed"]
     assert len({trial["node"] for trial in trials}) == 2
     assert sorted(seen["told"]) == list(range(8 + retries))

@@ -254,7 +254,7 @@ def spaces(draw):
 
 
 @given(spaces())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_written_space_reads_back_as_itself(space):
     try:
         written = DIALECT.write(space)

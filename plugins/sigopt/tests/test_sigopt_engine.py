@@ -45,7 +45,6 @@ def fresh(program, **arguments):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
         env=environment,
         **arguments,
     )

@@ -168,7 +168,7 @@ import hpsearch
 def objective(trial):
     if trial.number == 2:
         print("in trial 2", flush=True)
-        time.sleep(60)
+        time.sleep(600)
     return trial["x"]
 
 url, token, runs, path = sys.argv[1:]
@@ -179,13 +179,12 @@ hpsearch.search(
 """
 
 
-def test_a_killed_search_ends_the_suggestion_that_it_had_open(server, options, tmp_path):
-    arguments = [server.url, server.token, str(options["runs"]), str(tmp_path / "study.db")]
-    command = [sys.executable, "-c", KILLED, *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"in trial 2\n"
-        process.kill()
+def test_a_killed_search_ends_the_suggestion_that_it_had_open(programs, server, options, tmp_path):
+    arguments = [server.url, server.token, options["runs"], tmp_path / "study.db"]
+    process = programs.start(sys.executable, "-c", KILLED, *arguments, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == "in trial 2\n"
+    process.kill()
+    process.wait()
     study = hpsearch.search(
         lambda trial: trial["x"],
         {"x": Float(0, 1)},

@@ -36,7 +36,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
 
     # Its documented way for tests.
     monkeypatch.setattr(Agent, "HEARTBEAT_SLEEP_SECONDS", 0.05)
-    monkeypatch.setenv("WANDB_HTTP_TIMEOUT", "5")
+    monkeypatch.setenv("WANDB_HTTP_TIMEOUT", "60")
     monkeypatch.setenv("WANDB__FILE_STREAM_TRANSMIT_INTERVAL", "1")
     with WandbServer() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)

@@ -15,7 +15,6 @@ pytestmark = [
     # wandb leaves the file with a run's parameters to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.timeout(120),
 ]
 
 
@@ -30,7 +29,13 @@ def refused(error: type[HpsearchError], message: str, **options) -> HpsearchErro
     return caught.value
 
 
-def test_a_server_that_is_not_there_is_named(server):
+@pytest.fixture
+def impatient(monkeypatch):
+    """W&B waits five seconds for an answer."""
+    monkeypatch.setenv("WANDB_HTTP_TIMEOUT", "5")
+
+
+def test_a_server_that_is_not_there_is_named(server, impatient):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # nobody else's then, and nobody listens
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
@@ -38,7 +43,7 @@ def test_a_server_that_is_not_there_is_named(server):
         refused(BackendError, said, base_url=url)
 
 
-def test_a_server_that_never_answers_is_given_up(server):
+def test_a_server_that_never_answers_is_given_up(server, impatient):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

@@ -20,7 +20,6 @@ pytestmark = [
     # wandb leaves the file with a run's parameters to the garbage collector.
     pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.timeout(120),
 ]
 
 SPACE = {"x": Float(0, 1), "n": Int(1, 4)}
@@ -80,7 +79,7 @@ def test_ctrl_c_ends_the_search_in_order_and_resume_runs_the_trial_again(server,
     assert runs[2].params == dict(cut.params)
 
 
-def test_ctrl_c_ends_a_search_that_waits_for_the_server(server):
+def test_ctrl_c_ends_a_search_that_waits_for_the_server(server, programs):
     """In a process of its own, since the signal comes from elsewhere."""
     config = {"method": "random", "parameters": {"x": {"min": 0.0, "max": 1.0}}}
     sweep = Sweep.create("team", "demo", json.dumps(config))
@@ -88,14 +87,11 @@ def test_ctrl_c_ends_a_search_that_waits_for_the_server(server):
     server.sweeps[sweep.name] = sweep
     search = {"backend": "wandb", "mode": "online", "project": "demo", "sweep_id": sweep.name}
     script = f"import hpsearch; hpsearch.search(lambda trial: 0.0, {config}, **{search})"
-    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
-    with process:
-        for _ in range(3000):
-            if "Heartbeat" in server.operations or process.poll() is not None:
-                break
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+    process = programs.start(sys.executable, "-c", script, stderr=subprocess.PIPE)
+    while "Heartbeat" not in server.operations and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate()
     assert "hpsearch.errors.SearchInterrupted: interrupted with 0 trials" in stderr
     assert process.returncode
 

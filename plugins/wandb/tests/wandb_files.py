@@ -39,9 +39,7 @@ def run_files(folder: Path) -> list[RunFile]:
 
 def finished(path: Path) -> RunFile:
     """Read a run that has been finished: W&B's service may still be writing the end of it."""
-    deadline = time.monotonic() + 30
     while (run := read(path)).exit_code is None:
-        assert time.monotonic() < deadline, f"{path} has no end"
         time.sleep(0.02)
     return run
 

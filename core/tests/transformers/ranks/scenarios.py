@@ -48,7 +48,7 @@ def pruned(folder):
 
 
 def timed_out(folder):
-    best = search(make_trainer(folder), n_trials=None, timeout=0.5)
+    best = search(make_trainer(folder), n_trials=None, timeout=1.5)
     return {"trials": told(best.study)}
 
 

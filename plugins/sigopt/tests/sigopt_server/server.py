@@ -41,6 +41,7 @@ class SigOptServer:
         self._lock = threading.Lock()
         self._port = 0
         self._http: ThreadingHTTPServer | None = None
+        self._thread: threading.Thread | None = None
 
     @property
     def token(self) -> str:
@@ -62,14 +63,16 @@ class SigOptServer:
         handler = type("Handler", (_Handler,), {"server_of_ours": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", self._port), handler)
         self._port = self._http.server_port
-        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """Listen no more: a connection is refused."""
-        if self._http is not None:
+        if self._http is not None and self._thread is not None:
             self._http.shutdown()
             self._http.server_close()
-            self._http = None
+            self._thread.join()
+            self._http = self._thread = None
 
     @contextmanager
     def broken(self, status: int, text: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import ArgumentError, BackendError, CapabilityError, SpaceError, nearest
-from hpsearch.space.distributions import Float, Int, Native
+from hpsearch.space.distributions import Float, Int, Native, plain
 from hpsearch.study.trial import Trial
 
 if TYPE_CHECKING:
@@ -153,8 +153,9 @@ def check_enqueued(params: object, space: Space | None) -> dict[str, Any]:
         )
     if space is not None:
         return space.validate(given)
-    check_json("an enqueued trial is", dict(given))
-    return dict(given)
+    known = {name: plain(value) for name, value in given.items()}
+    check_json("an enqueued trial is", known)
+    return known
 
 
 def check_fixed(trial: Trial, name: str, distribution: Distribution) -> None:
@@ -178,7 +179,7 @@ def check_suggested(
         valid = distribution.validate(value)
     except SpaceError as error:
         raise BackendError(f"{label} suggested for parameter {name!r}: {error}") from None
-    if name in trial.fixed and valid != trial.fixed[name]:
+    if name in trial.fixed and valid != distribution.validate(trial.fixed[name]):
         raise BackendError(
             f"{label} suggested {valid!r} for parameter {name!r}, which was set to "
             f"{trial.fixed[name]!r} beforehand"

@@ -13,7 +13,7 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from hpsearch.errors import ArgumentError, JournalError
 from hpsearch.session.coordinator import INTERRUPTED
 from hpsearch.space import distributions
+from hpsearch.space.distributions import Distribution
 from hpsearch.space.space import Space
 from hpsearch.study.study import Study
 from hpsearch.study.trial import Trial, TrialError, TrialState
@@ -220,7 +221,8 @@ def read_study(row: sqlite3.Row) -> Study:
 def read_trials(connection: sqlite3.Connection, row: sqlite3.Row) -> list[Record]:
     """Return the trials of a study's row, by number."""
     rows = connection.execute("SELECT * FROM trial WHERE study = ? ORDER BY number", (row["key"],))
-    records = {trial["number"]: _record(trial, row["seed"]) for trial in rows}
+    space = {} if row["space"] is None else Space.from_json(row["space"]).parameters
+    records = {trial["number"]: _record(trial, row["seed"], space) for trial in rows}
     reports = connection.execute(
         "SELECT number, step, value FROM report WHERE study = ? ORDER BY number, step",
         (row["key"],),
@@ -230,13 +232,16 @@ def read_trials(connection: sqlite3.Connection, row: sqlite3.Row) -> list[Record
     return list(records.values())
 
 
-def _record(row: sqlite3.Row, study_seed: int) -> Record:
+def _record(row: sqlite3.Row, study_seed: int, space: Mapping[str, Distribution]) -> Record:
+    drawn = {n: distributions.from_dict(d) for n, d in (decode(row["distributions"]) or {}).items()}
+    # A journal of hpsearch 0.1.0 has 0.30000000000000004 for 0.3.
+    known = {**space, **drawn}
     trial = Trial(
         row["number"],
-        params=decode(row["params"]),
+        params=distributions.canonical(decode(row["params"]) or {}, known),
         study_seed=study_seed,
         id=row["id"],
-        fixed=decode(row["fixed"]),
+        fixed=distributions.canonical(decode(row["fixed"]) or {}, known),
         retry_of=row["retry_of"],
         started=row["started"],
     )
@@ -249,9 +254,7 @@ def _record(row: sqlite3.Row, study_seed: int) -> Record:
         trial.objectives = tuple(decode(row["objectives"]))
     if row["error"] is not None:
         trial.error = TrialError.from_dict(decode(row["error"]))
-    if row["distributions"] is not None:
-        known = decode(row["distributions"]).items()
-        trial.distributions = {name: distributions.from_dict(data) for name, data in known}
+    trial.distributions = drawn
     return Record(trial, row["state"], row["attempts"])
 
 

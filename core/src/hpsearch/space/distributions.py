@@ -486,7 +486,7 @@ def plain(value: Any) -> Any:
 
 
 def check_exact(distribution: Distribution, engine: str) -> None:
-    """Check that an engine which computes in floats has every value of a parameter.
+    """Check that an engine which computes in floats can draw every value of a parameter.
 
     Args:
         distribution: Of the parameter, which the caller names.
@@ -494,18 +494,23 @@ def check_exact(distribution: Distribution, engine: str) -> None:
 
     Raises:
         SpaceError: It is an Int with bounds beyond 2**53, or a Float whose range is wider than any
-            float.
+            float or narrower than those of full precision.
     """
     support = distribution.support if isinstance(distribution, Native) else distribution
-    if isinstance(support, Int) and max(abs(support.low), abs(support.high)) > LARGEST_EXACT:
+    if isinstance(support, Categorical) or support.size() == 1:
+        return
+    if isinstance(support, Int):
+        if max(abs(support.low), abs(support.high)) > LARGEST_EXACT:
+            raise SpaceError(
+                f"{support} is beyond {engine}, which computes in floats and has every whole "
+                "number up to 2**53 only"
+            )
+    elif (
+        distribution is support and not sys.float_info.min <= support.high - support.low < math.inf
+    ):
         raise SpaceError(
-            f"{support} is beyond {engine}, which computes in floats and has every whole number "
-            "up to 2**53 only"
-        )
-    if isinstance(distribution, Float) and math.isinf(distribution.high - distribution.low):
-        raise SpaceError(
-            f"{distribution} is beyond {engine}, which computes in floats, and none is as large as "
-            "the range is wide"
+            f"{support} is beyond {engine}, which computes in floats and cannot express how wide "
+            "that range is"
         )
 
 

@@ -114,12 +114,12 @@ def grid_of(low: float, high: float, step: float) -> Steps | None:
     """
     if too_fine(low, high, step):
         return None
-    start, end, width = _decimal(low), _decimal(high), _decimal(step)
+    start, end, width = decimal(low), decimal(high), decimal(step)
     count = round((end - start) / width)
     if abs(start + count * width - end) > _tolerance(low, high, step):
         return None
     if count and float(f"{step:.15g}") != step:
-        width = _decimal(float((end - start) / count))
+        width = decimal(float((end - start) / count))
         if float(f"{float(width):.15g}") != float(width):
             width = (end - start) / count
     return Steps(start, width, count)
@@ -127,13 +127,13 @@ def grid_of(low: float, high: float, step: float) -> Steps | None:
 
 def last_step(low: float, high: float, step: float) -> float:
     """Return the last value that is not above ``high``."""
-    start, end, width = _decimal(low), _decimal(high), _decimal(step)
+    start, end, width = decimal(low), decimal(high), decimal(step)
     return float(start + (end - start) // width * width)
 
 
 def multiple(number: int, step: float) -> float:
     """Return so many times a step, as a decimal: 3 times 0.1 is 0.3."""
-    return float(number * _decimal(step))
+    return float(number * decimal(step))
 
 
 def too_fine(low: float, high: float, step: float) -> bool:
@@ -142,7 +142,7 @@ def too_fine(low: float, high: float, step: float) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _decimal(number: float) -> Fraction:
+def decimal(number: float) -> Fraction:
     """Return the decimal that a float stands for: 0.1 + 0.2 stands for 0.3."""
     short = float(f"{number:.12g}")
     return Fraction(repr(short if abs(short - number) <= 4 * math.ulp(number) else number))

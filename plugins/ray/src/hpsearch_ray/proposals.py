@@ -59,7 +59,11 @@ class Draws(Proposals):
         assert study.space is not None
         self._space = study.space
         native = {} if study.native_space is None else flatten(study.native_space)[0]
-        self._grids = {name: list(v["grid_search"]) for name, v in native.items() if is_grid(v)}
+        self._grids = {
+            name: self._space.parameters[name].values() or ()
+            for name, value in native.items()
+            if is_grid(value)
+        }
         self._own = {name: value for name, value in native.items() if is_domain(value)}
         self._random = [
             name
@@ -93,11 +97,11 @@ class Draws(Proposals):
         # Ray's first grid, by name, turns fastest.
         names = sorted(self._grids, reverse=True)
         tried = Counter(tuple(trial.params.get(name) for name in names) for trial in study.trials)
-        points = itertools.product(*(self._grids[name] for name in names))
-        least = min(points, key=lambda point: tried[point])
-        if tried[least] and not self._random:
-            return None
-        return dict(zip(names, least, strict=True))
+        lists = [self._grids[name] for name in names]
+        least = next((p for p in itertools.product(*lists) if p not in tried), None)
+        if least is None and self._random:
+            least = min(itertools.product(*lists), key=tried.__getitem__)
+        return None if least is None else dict(zip(names, least, strict=True))
 
 
 class Suggestions(Proposals):

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from hpsearch.errors import SpaceError
@@ -150,8 +150,8 @@ def _categorical(full: Mapping[str, Any]) -> Categorical | Native:
     """Return the choices; in W&B's words where one is likelier than another."""
     values = list(full["values"])
     # Written twice, a value is twice as likely; equal values of two types stay apart, and an error.
-    choices = Categorical(values).choices
-    kept = list({(type(choice), choice): choice for choice in choices}.values())
+    # Choices that cannot be are kept, to be refused by name.
+    kept = list({(type(v), v if isinstance(v, Hashable) else id(v)): v for v in values}.values())
     support = _choices(kept)
     shares = set(full.get("probabilities", [1]))
     if len(shares) == 1 and len(kept) == len(values):

@@ -399,7 +399,7 @@ TENTHS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
 )
 def test_steps_are_decimals_however_wandb_computes_them(space, method):
     if method == "grid" and "parameters" in space:  # A grid counts from min by q, without max.
-        space = {"parameters": {"d": {**space["parameters"]["d"], "min": 0.0}}}
+        space = {"method": "grid", "parameters": {"d": {**space["parameters"]["d"], "min": 0.0}}}
     study = search(
         lambda trial: trial["d"],
         space,

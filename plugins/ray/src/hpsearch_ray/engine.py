@@ -14,7 +14,7 @@ from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator, creat
 from hpsearch.errors import CapabilityError, OptionError, nearest
 from hpsearch_ray.dialect import flatten
 from hpsearch_ray.metrics import OBJECTIVE, mode_of
-from hpsearch_ray.points import domain_of, is_constant, searcher_point
+from hpsearch_ray.points import domain_of, is_constant, searcher_name, searcher_point
 from hpsearch_ray.proposals import Draws, Suggestions
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _searcher(given: Any, study: Study) -> tuple[Searcher, int | None]:
     _check_goal("search_alg", searcher, mode)
     assert study.space is not None
     domains = {
-        name: domain_of(name, distribution)
+        searcher_name(name): domain_of(name, distribution)
         for name, distribution in study.space.parameters.items()
         if not is_constant(distribution)
     }
@@ -118,7 +118,7 @@ def _searcher(given: Any, study: Study) -> tuple[Searcher, int | None]:
     return searcher, most
 
 
-def _told(searcher: Searcher, mode: str, domains: Mapping[str, Any], space: Space) -> bool:
+def _told(searcher: Any, mode: str, domains: Mapping[str, Any], space: Space) -> bool:
     """Tell a search algorithm what it searches, and the points that it was given in our terms."""
     name = type(searcher).__name__
     points = getattr(searcher, "_points_to_evaluate", None)

@@ -7,7 +7,7 @@ of the value, so that each is as likely as the next wherever the lower bound lie
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpsearch.errors import OptionError, SpaceError
@@ -24,7 +24,7 @@ def domain_of(name: str, distribution: Distribution) -> Any:
     if _is_index(distribution):
         from ray import tune
 
-        return tune.randint(0, distribution.size())
+        return tune.randint(0, distribution.size() or 0)
     if isinstance(distribution, Native):
         return native_domain(distribution)
     return write_distribution(name, distribution)
@@ -55,8 +55,6 @@ def searcher_point(space: Space, given: Any) -> dict[str, Any]:
     Raises:
         OptionError: A name is not in the space, or a value is not one of the parameter's.
     """
-    from ray.tune.utils import flatten_dict
-
     if not isinstance(given, Mapping):
         raise OptionError(f"{given!r} is not a dict of values by name; {_ENQUEUE}")
     paths = {
@@ -65,7 +63,7 @@ def searcher_point(space: Space, given: Any) -> dict[str, Any]:
         if name.rpartition(".")[0] in space.groups
     }
     point = {}
-    for key, value in flatten_dict(given).items():
+    for key, value in _leaves(given):
         name = key if key in space.parameters else paths.get(key)
         if name is None:
             raise OptionError(
@@ -77,8 +75,21 @@ def searcher_point(space: Space, given: Any) -> dict[str, Any]:
         except SpaceError as error:
             raise OptionError(f"parameter {name!r}: {error}; {_ENQUEUE}") from None
         if not is_constant(distribution):
-            point[name] = drawn_of(distribution, valid)
+            point[searcher_name(name)] = drawn_of(distribution, valid)
     return point
+
+
+def searcher_name(name: str) -> str:
+    """Return a parameter's name for a search algorithm, which takes ``/`` for a nested dict."""
+    return name.replace("/", "\N{DIVISION SLASH}")
+
+
+def _leaves(given: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", value
 
 
 _ENQUEUE = "enqueue= says what the first trials are with any search algorithm"

@@ -18,7 +18,14 @@ from hpsearch.study.trial import TrialState
 from hpsearch_ray.dialect import flatten
 from hpsearch_ray.domains import is_domain, is_grid
 from hpsearch_ray.metrics import trial_id
-from hpsearch_ray.points import domain_of, drawn_of, is_constant, nearest, value_of
+from hpsearch_ray.points import (
+    domain_of,
+    drawn_of,
+    is_constant,
+    nearest,
+    searcher_name,
+    value_of,
+)
 
 if TYPE_CHECKING:
     from hpsearch.plugins.backend import Exhausted
@@ -134,7 +141,7 @@ class Suggestions(Proposals):
             if is_constant(distribution):
                 (params[parameter],) = distribution.values() or ()
             else:
-                params[parameter] = value_of(distribution, drawn[parameter])
+                params[parameter] = value_of(distribution, drawn[searcher_name(parameter)])
         return self._space.restrict(params)
 
     def replay(self, trial: Trial) -> None:
@@ -144,10 +151,11 @@ class Suggestions(Proposals):
             if is_constant(distribution):
                 continue
             if name in trial.params:
-                point[name] = drawn_of(distribution, trial.params[name])
+                point[searcher_name(name)] = drawn_of(distribution, trial.params[name])
             else:
                 # An algorithm without conditions draws every parameter, searched or not.
-                point[name] = domain_of(name, distribution).sample(random_state=rng)
+                drawn = domain_of(name, distribution).sample(random_state=rng)
+                point[searcher_name(name)] = drawn
         reports = [values[0] for _, values in sorted(trial.intermediate.items())]
         values = reports if trial.objective is None else [*reports, trial.objective]
         failed = trial.state is TrialState.FAILED

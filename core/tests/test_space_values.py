@@ -426,6 +426,27 @@ def test_the_noise_of_binary_fractions_is_nowhere_to_be_seen(space, enqueued, tm
         assert "0000000" not in one.table() + one.to_json() + one.to_csv()
 
 
+def test_an_enqueued_step_runs_once_in_a_search_that_is_resumed(tmp_path):
+    for space in ({"d": TENTHS}, None):
+        objective = ask_in_tenths if space is None else (lambda t: t["d"])
+        for total in (3, 6):
+            study = search(
+                objective,
+                space,
+                n_trials=total,
+                enqueue=[{"d": 0.1 + 0.2}],
+                storage=tmp_path / f"{space is None}.db",
+                resume=True,
+            )
+        assert [trial.number for trial in study.trials if trial.fixed] == [0]
+        assert study.trials[0]["d"] == 0.3
+
+
+def test_what_an_engine_without_conditions_draws_is_restricted_by_what_it_stands_for():
+    space = Space({"d": TENTHS, "r": Float(0, 1)}, {"r": when(d=0.3)})
+    assert space.restrict({"d": 3 * 0.1, "r": 0.5}) == {"d": 0.3, "r": 0.5}
+
+
 @pytest.mark.parametrize("backend", ["grid", "random"])
 def test_a_journal_with_binary_noise_is_read_as_what_was_meant(backend, tmp_path):
     path = tmp_path / "s.db"

@@ -465,12 +465,16 @@ def canonical(
     params: Mapping[str, Any], distributions: Mapping[str, Distribution]
 ) -> dict[str, Any]:
     """Return each value in the one form that its distribution has for it, any other as it is."""
-    return {name: _form(value, distributions.get(name)) for name, value in params.items()}
+    return {
+        name: canonical_value(value, distributions[name]) if name in distributions else value
+        for name, value in params.items()
+    }
 
 
-def _form(value: Any, distribution: Distribution | None) -> Any:
+def canonical_value(value: Any, distribution: Distribution) -> Any:
+    """Return the one form that a distribution has for a value, any other value as it is."""
     try:
-        return plain(value) if distribution is None else distribution.validate(value)
+        return distribution.validate(value)
     except SpaceError:
         return value
 

@@ -232,8 +232,8 @@ class Space:
             KeyError: An active parameter has no value.
         """
         params: dict[str, Any] = {}
-        for name, _ in self.active(params):
-            params[name] = values[name]
+        for name, distribution in self.active(params):
+            params[name] = distributions.canonical_value(values[name], distribution)
         return params
 
     def check_exact(self, engine: str) -> None:

@@ -235,13 +235,12 @@ def read_trials(connection: sqlite3.Connection, row: sqlite3.Row) -> list[Record
 def _record(row: sqlite3.Row, study_seed: int, space: Mapping[str, Distribution]) -> Record:
     drawn = {n: distributions.from_dict(d) for n, d in (decode(row["distributions"]) or {}).items()}
     # A journal of hpsearch 0.1.0 has 0.30000000000000004 for 0.3.
-    known = {**space, **drawn}
     trial = Trial(
         row["number"],
-        params=distributions.canonical(decode(row["params"]) or {}, known),
+        params=distributions.canonical(decode(row["params"]) or {}, {**space, **drawn}),
         study_seed=study_seed,
         id=row["id"],
-        fixed=distributions.canonical(decode(row["fixed"]) or {}, known),
+        fixed=distributions.canonical(decode(row["fixed"]) or {}, space),
         retry_of=row["retry_of"],
         started=row["started"],
     )

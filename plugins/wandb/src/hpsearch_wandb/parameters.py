@@ -83,7 +83,7 @@ def encode(distribution: Distribution, *, grid: bool = False) -> dict[str, Any]:
         grid: Whether the sweep is a grid, which is then given every value.
 
     Raises:
-        SpaceError: W&B has no words for it, and it has too many values to list.
+        SpaceError: It has too many values to list, and W&B has no words for it or lists a grid.
     """
     size = distribution.size()
     try:
@@ -92,6 +92,8 @@ def encode(distribution: Distribution, *, grid: bool = False) -> dict[str, Any]:
     except SpaceError:
         if size is None or size > MOST_VALUES:
             raise
+    if size > MOST_VALUES and not isinstance(distribution, Categorical):
+        raise SpaceError(f"{distribution} has more than {MOST_VALUES} values to list in a sweep")
     return {"values": list(distribution.values() or ())}
 
 

@@ -29,6 +29,7 @@ Choice: TypeAlias = "bool | int | float | str | None"
 LARGEST_EXACT: Final = 2**53
 """Up to here a float has every whole number. An engine that computes in floats ends here."""
 
+_LARGEST: Final = sys.float_info.max
 _SCALARS: Final = frozenset((bool, int, float, str, type(None)))
 _MOST_SHOWN: Final = 20
 
@@ -66,7 +67,7 @@ class Float:
 
     def _count_steps(self, low: float, high: float, step: float) -> None:
         object.__setattr__(self, "step", step)
-        if not all(type(number) is float for number in (low, high, step)):
+        if not type(low) is type(high) is type(step) is float:
             return
         if -math.inf < low <= high < math.inf and 0 < step < math.inf:
             steps = grid_of(low, high, step)
@@ -306,7 +307,7 @@ class Categorical:
                     f"choice {_shown(choice)} is not None, bool, int, float or str; give the "
                     "choice a name and look the object up in the objective"
                 )
-            if isinstance(choice, int | float) and not _is_finite(choice):
+            if type(choice) in (int, float) and not _is_finite(choice):
                 raise SpaceError(f"choice {_number(choice)} is not finite or beyond any float")
             if choice in twins:
                 raise SpaceError(
@@ -552,7 +553,7 @@ def _check_bounds(low: float, high: float, types: tuple[type, ...], expected: st
         if not _is_finite(bound):
             raise SpaceError(
                 f"{side} is {_number(bound)}, expected a finite {expected}, at most "
-                f"{sys.float_info.max:.3g} in size"
+                f"{_LARGEST:.3g} in size"
             )
     if low > high:
         raise SpaceError(f"low {low!r} is above high {high!r}; swap them")
@@ -569,12 +570,9 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_finite(value: float) -> bool:
+def _is_finite(value: Any) -> bool:
     """Whether a number is finite as a float, which an int need not be."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+    return bool(-_LARGEST <= value <= _LARGEST)
 
 
 def _number(value: object) -> str:

@@ -101,14 +101,13 @@ def nearest(distribution: Distribution, value: Any) -> Any:
     Ray rounds in binary, and population-based training multiplies without regard to bounds.
     """
     value = plain(value)
+    if type(value) not in (int, float) or math.isnan(value):
+        return value
     if isinstance(distribution, Native):
         q = distribution.definition.get("q")
         if isinstance(q, float) and math.isfinite(value):
             value = multiple(round(value / q), q)
         return nearest(distribution.support, value)
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if not numeric or value != value:  # noqa: PLR0124 - NaN is no number to be near to
-        return value
     if not isinstance(distribution, Categorical):
         return distribution.nearest(value)
     try:

@@ -77,12 +77,12 @@ OPTIMIZER = Categorical(["adam", "sgd"])
     [
         (
             {"momentun": when(opt="sgd")},
-            "'momentun', which is no parameter. Did you mean 'momentum'",
+            "'momentun', which is not a parameter. Did you mean 'momentum'",
         ),
         ({"momentum": when(optt="sgd")}, "depends on 'optt', .* Did you mean 'opt'"),
         ({"momentum": when(opt="sdg")}, "depends on 'opt': 'sdg' .* is not one of 'adam', 'sgd'"),
         ({"momentum": when(lr=0.5)}, "a parent needs finitely many values"),
-        ({"momentum": "opt == sgd"}, "is no condition; use when"),
+        ({"momentum": "opt == sgd"}, "is not a condition; use when"),
         ({"momentum": when(flag=True), "flag": when(momentum=0.5)}, "momentum.*finitely many"),
     ],
 )

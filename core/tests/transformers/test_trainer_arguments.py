@@ -4,15 +4,18 @@ import ast
 import dataclasses
 import inspect
 import textwrap
+import time
 
 import pytest
 import torch
 from transformers import Seq2SeqTrainingArguments, Trainer, TrainerCallback, TrainingArguments
 
 import hpsearch
+from hpsearch import Float
 from hpsearch.errors import ArgumentError
 from hpsearch.transformers import TrainerObjective
 from hpsearch.transformers.arguments import obstacle, with_values
+from hpsearch.transformers.declared import check_distribution
 from hpsearch.transformers.reads import SpaceFunction
 
 FIELDS = [field.name for field in dataclasses.fields(Seq2SeqTrainingArguments) if field.init]
@@ -467,3 +470,12 @@ def test_a_field_that_a_subclass_reads_in_its_constructor_needs_a_factory(focal,
 def test_weights_are_compared_to_the_last_bit(toys):
     first = {"w": torch.tensor([1.0])}
     assert not toys.same_weights(first, {"w": torch.nextafter(first["w"], torch.tensor([2.0]))})
+
+
+def test_a_range_of_many_steps_is_checked_at_once():
+    begun = time.process_time()
+    check_distribution(PLAIN, "learning_rate", Float(0, 2e4, step=1e-3))
+    check_distribution(PLAIN, "num_train_epochs", Float(0, 1e9, step=0.5))
+    with pytest.raises(ArgumentError, match="'per_device_train_batch_size' is 0.5"):
+        check_distribution(PLAIN, "per_device_train_batch_size", Float(0, 1e9, step=0.5))
+    assert time.process_time() - begun < 1

@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 import hpsearch
-from hpsearch import Categorical, Float, Int, when
+from hpsearch import Categorical, Float, Int, Space, when
 from hpsearch.errors import ArgumentError, BackendError, OptionError, SpaceError
 
 SPACE = {"x": Float(-5, 5), "n": Int(1, 4), "kind": Categorical(["a", "b"])}
@@ -329,10 +329,83 @@ def test_steps_that_optuna_cannot_count_are_refused_by_name():
         search(lambda trial: trial["x"], space)
 
 
+TENTHS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+@pytest.mark.parametrize("space", [{"d": Float(0.0, 0.5, step=0.1)}, None])
+def test_steps_are_decimals_however_optuna_computes_them(space, tmp_path):
+    options = {"storage": tmp_path / "s.db", "resume": True, "enqueue": [{"d": 0.1 + 0.2}]}
+    for total in (20, 40):
+        study = search(
+            lambda trial: (
+                trial.suggest_float("d", 0.0, 0.5, step=0.1) if space is None else trial["d"]
+            ),
+            space,
+            n_trials=total,
+            **options,
+        )
+    assert study.trials[0]["d"] == 0.3
+    assert {trial["d"] for trial in study.trials} == set(TENTHS)
+    assert "0000000" not in study.table() + study.to_json() + study.to_csv()
+
+
+def test_a_condition_on_a_step_holds_in_optuna():
+    space = Space(
+        {"d": Float(0.0, 0.5, step=0.1), "r": Float(0, 1)}, {"r": when(d=[0.1 + 0.2, 0.6 - 0.1])}
+    )
+    study = search(lambda trial: trial["d"], space, n_trials=30)
+    assert all(("r" in trial) == (trial["d"] in (0.3, 0.5)) for trial in study.trials)
+    assert {"r" in trial for trial in study.trials} == {True, False}
+
+
+BEYOND = [
+    Int(2**53, 2**53 + 5),
+    Int(2**64, 2**64 + 10, step=5),
+    Int(1, 2**60, log=True),
+    Float(-1e308, 1e308),
+    Float(-1e308, 1e308, step=1e307),
+    Float(0, 5e-324),
+]
+
+
+@pytest.mark.parametrize("distribution", BEYOND, ids=str)
+def test_what_optunas_floats_cannot_hold_is_refused_by_name(distribution):
+    with pytest.raises(SpaceError, match="parameter 'n': .* is beyond Optuna"):
+        search(lambda trial: 0.0, {"n": distribution})
+    with pytest.raises(SpaceError, match="parameter 'n': .* is beyond Optuna"):
+        search(lambda trial: trial.suggest("n", distribution), None)
+
+
+def test_what_optunas_floats_can_hold_is_searched():
+    space = {
+        "n": Int(2**52 - 3, 2**52),
+        "one": Int(2**64, 2**64),
+        "c": Categorical([2**60, 2**60 + 1]),
+        "x": Float(1e-300, 1.7e308, log=True),
+    }
+    study = search(lambda trial: 0.0, space, n_trials=30)
+    assert {trial["n"] for trial in study.trials} == set(range(2**52 - 3, 2**52 + 1))
+    assert {trial["c"] for trial in study.trials} == {2**60, 2**60 + 1}
+
+
+@pytest.mark.parametrize(
+    ("distribution", "value"),
+    [
+        (Float(0, 1, step=1e-7), 0.1234567),
+        (Float(-0.7, 0.7, step=0.1), -0.3),
+        (Float(0, 2e4, step=1e-3), 12345.678),
+    ],
+    ids=str,
+)
+def test_any_step_can_be_enqueued(distribution, value):
+    study = search(lambda trial: trial["x"], {"x": distribution}, enqueue=[{"x": value}])
+    assert study.trials[0]["x"] == value
+
+
 def test_a_step_that_nearly_reaches_the_end_can_be_enqueued():
     top = 0.1 + 3 * 0.2
     study = search(lambda trial: trial["x"], {"x": Float(0.1, top, step=0.2)}, enqueue=[{"x": top}])
-    assert study.trials[0]["x"] == top
+    assert study.trials[0]["x"] == 0.7
 
 
 # Logs and seeds.

@@ -34,6 +34,7 @@ from hpsearch.errors import (
     OptionError,
     SearchFailedError,
     SearchInterrupted,
+    SpaceError,
 )
 from hpsearch.pruners import MedianPruner, Pruner
 from hpsearch.space.space import Space, when
@@ -45,6 +46,10 @@ SPACE = {"x": Float(0.0, 1.0)}
 def search(objective, space=SPACE, **arguments):
     options = {"n_trials": 4, "seed": 1, "progress": False, "n_workers": 1, **arguments}
     return hpsearch.search(objective, space, backend="ray", **options)
+
+
+def never(trial):
+    raise AssertionError("no trial should run")
 
 
 def states(study):
@@ -473,6 +478,119 @@ def test_a_conditional_space_runs_with_a_search_algorithm(results):
     assert all(("depth" in trial) == (trial["kind"] == "b") for trial in study.trials)
 
 
+STEPPED = Space(
+    {
+        "model.width": Int(8, 64, step=8),
+        "model.d": Float(0.1, 0.7, step=0.1),
+        "a.b": Int(1, 9, step=2),
+        "c/d": Categorical(["u", "v"]),
+        "fixed": Int(3, 3),
+    },
+    groups=["model"],
+)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        {"model": {"width": 24, "d": 0.1 + 0.2}, "a.b": 7, "c/d": "v", "fixed": 3},
+        {"model/width": np.int64(24), "model/d": np.float64(0.3), "a.b": 7, "c/d": "v"},
+        {"model.width": 24, "model.d": 0.3, "a.b": 7, "c/d": "v"},
+    ],
+)
+def test_points_to_evaluate_are_in_the_users_terms(point, results):
+    algorithm = OptunaSearch(points_to_evaluate=[point])
+    study = search(lambda trial: trial["a.b"], STEPPED, search_alg=algorithm, storage_path=results)
+    right = {"model.width": 24, "model.d": 0.3, "a.b": 7, "c/d": "v", "fixed": 3}
+    assert study.trials[0].params == right
+    assert algorithm._points_to_evaluate == [point]
+
+
+def test_evaluated_rewards_teach_the_algorithm_what_they_say(results):
+    class Learner(OptunaSearch):
+        learned = []
+
+        def add_evaluated_point(self, parameters, value, **more):
+            super().add_evaluated_point(parameters, value, **more)
+            self.learned.append((self._ot_study.trials[-1].params, value))
+
+    search(
+        lambda trial: trial["n"],
+        {"n": Int(10, 50, step=10), "x": Float(0, 1)},
+        search_alg=Learner(
+            points_to_evaluate=[{"n": 20, "x": 0.5}, {"n": 50, "x": 1}],
+            evaluated_rewards=[2.0, 5.0],
+        ),
+        storage_path=results,
+        n_trials=1,
+    )
+    # The steps are the algorithm's by their number.
+    assert Learner.learned == [({"n": 1, "x": 0.5}, 2.0), ({"n": 4, "x": 1.0}, 5.0)]
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ([{"n": 25, "x": 0.5}], "parameter 'n': 25 .*enqueue="),
+        ([{"n": 20, "y": 0.5}], "'y' is not in the space.*enqueue="),
+        ([{"m": {"n": 20}}], "'m/n' is not in the space.*enqueue="),
+        ([[20, 0.5]], "not a dict of values by name.*enqueue="),
+        ([{"n": 20}], "Dim of point"),
+    ],
+)
+def test_points_that_cannot_be_are_refused_by_name(points, said, results):
+    with pytest.raises(OptionError, match=f"points_to_evaluate of search_alg OptunaSearch.*{said}"):
+        search(
+            never,
+            {"n": Int(10, 50, step=10), "x": Float(0, 1)},
+            search_alg=OptunaSearch(points_to_evaluate=points),
+            storage_path=results,
+        )
+
+
+@pytest.mark.parametrize("algorithm", [None, OptunaSearch()])
+def test_steps_are_decimals_however_ray_computes_them(algorithm, results):
+    space = {"d": Float(-0.3, 0.3, step=0.1), "e": Float(0, 1, step=1e-7)}
+    study = search(
+        lambda trial: trial["d"],
+        space,
+        search_alg=algorithm,
+        storage_path=results,
+        n_trials=6,
+        enqueue=[{"d": 0.1 + 0.2, "e": 0.3}],
+    )
+    assert study.trials[0].params == {"d": 0.3, "e": 0.3}
+    assert all(trial["d"] == round(trial["d"], 1) for trial in study.trials)
+    assert all(trial["e"] == round(trial["e"], 7) for trial in study.trials)
+
+
+def test_what_ray_rounds_is_a_decimal(results):
+    native = {
+        "q": tune.quniform(0.1, 0.9, 0.1),
+        "l": tune.qloguniform(0.1, 10, 0.1),
+        "n": tune.qrandn(0, 1, 0.1),
+        "g": tune.grid_search([0.1, 0.2, np.float64(0.3)]),
+    }
+    study = search(lambda trial: trial["q"], native, storage_path=results, n_trials=8)
+    values = [value for trial in study.trials for value in trial.params.values()]
+    assert all(value == round(value, 1) and type(value) is float for value in values)
+    assert [trial["g"] for trial in study.trials[:3]] == [0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    "distribution", [Int(2**53, 2**53 + 5), Int(2**64, 2**64 + 10, step=5), Float(-1e308, 1e308)]
+)
+def test_what_rays_floats_cannot_hold_is_refused_by_name(distribution, results):
+    with pytest.raises(SpaceError, match="parameter 'n': .* is beyond Ray Tune"):
+        search(never, {"n": distribution}, storage_path=results)
+
+
+def test_a_huge_grid_of_rays_answers_at_once(results):
+    native = {f"p{number}": tune.grid_search([1, 2, 3]) for number in range(40)}
+    study = search(lambda trial: trial["p0"], native, n_trials=3, storage_path=results)
+    assert [trial["p0"] for trial in study.trials] == [1, 2, 3]
+
+
 def test_as_many_trials_run_at_a_time_as_there_is_room_for(results, tmp_path):
     def objective(trial):
         (tmp_path / f"began{trial.number}").touch()
@@ -487,10 +605,6 @@ def test_as_many_trials_run_at_a_time_as_there_is_room_for(results, tmp_path):
 
 
 # What is refused before the first trial.
-
-
-def never(trial):
-    raise AssertionError("no trial should run")
 
 
 @pytest.mark.parametrize(

@@ -412,8 +412,42 @@ def test_a_space_without_a_choice_is_refused():
         search(first, {"x": Float(1.0, 1.0)})
 
 
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"d": Float(-0.5, 0.5, step=0.1)},
+        {"d": Float(0, 1, step=1e-7)},
+        [{"name": "d", "type": "double", "grid": [0.1, 0.2, 0.1 + 0.2]}],
+    ],
+)
+def test_steps_are_decimals_however_sigopt_computes_them(space):
+    study = search(first, space, enqueue=[{"d": 0.1 + 0.2}], n_trials=8)
+    assert study.trials[0]["d"] == 0.3
+    assert all(trial["d"] == round(trial["d"], 7) for trial in study.trials)
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        Int(2**64, 2**64 + 10, step=5),
+        Int(1, 2**60, log=True),
+        Float(-1e308, 1e308),
+        Float(-1e308, 1e308, step=1e307),
+    ],
+    ids=str,
+)
+def test_what_sigopts_floats_cannot_hold_is_refused_by_name(distribution):
+    with pytest.raises(SpaceError, match="parameter 'n': .* is beyond SigOpt"):
+        search(first, {"n": distribution})
+
+
+def test_more_choices_than_the_optimiser_has_room_for_are_refused():
+    with pytest.raises(SpaceError, match="parameter 'c' has 100000 choices, .* at most 1000"):
+        search(first, {"c": Categorical(range(100_000))})
+
+
 def test_whole_numbers_beyond_a_doubles_are_refused():
-    with pytest.raises(SpaceError, match=r"'n': SigOpt has whole numbers up to 2\*\*53"):
+    with pytest.raises(SpaceError, match=r"'n': .* beyond SigOpt.* up to 2\*\*53"):
         search(first, {"n": Int(0, 2**60)})
 
 

@@ -6,12 +6,19 @@ import math
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 import hpsearch
-from hpsearch.errors import CapabilityError, HpsearchError, OptionError, SearchFailedError
+from hpsearch.errors import (
+    CapabilityError,
+    HpsearchError,
+    OptionError,
+    SearchFailedError,
+    SpaceError,
+)
 from hpsearch.pruners import Pruner
 from hpsearch.space.distributions import Categorical, Float, Int
 from hpsearch.study.outcome import TrialState
@@ -377,3 +384,55 @@ def test_a_key_is_in_no_message_report_or_journal(tmp_path, caplog):
     assert not [path for path in files if secret.encode() in path.read_bytes()]
     assert secret not in caplog.text
     assert secret not in repr(study.options) + study.to_json() + study.table()
+
+
+TENTHS = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+@pytest.mark.parametrize("method", ["random", "grid", "bayes"])
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"d": Float(0.0, 0.5, step=0.1)},
+        {"parameters": {"d": {"distribution": "q_uniform", "min": -0.05, "max": 0.55, "q": 0.1}}},
+    ],
+)
+def test_steps_are_decimals_however_wandb_computes_them(space, method):
+    if method == "grid" and "parameters" in space:  # A grid counts from min by q, without max.
+        space = {"method": "grid", "parameters": {"d": {**space["parameters"]["d"], "min": 0.0}}}
+    study = search(
+        lambda trial: trial["d"],
+        space,
+        mode="disabled",
+        method=method,
+        enqueue=[{"d": 0.1 + 0.2}],
+        n_trials=6 if method == "grid" else 40,
+    )
+    assert study.trials[0]["d"] == 0.3
+    assert {trial["d"] for trial in study.trials} <= set(TENTHS)
+    assert method == "bayes" or {trial["d"] for trial in study.trials} == set(TENTHS)
+
+
+@pytest.mark.parametrize("method", ["random", "bayes"])
+def test_rounded_normal_draws_are_decimals(method):
+    space = {"parameters": {"d": {"distribution": "q_normal", "sigma": 0.5, "q": 0.1}}}
+    study = search(lambda trial: trial["d"], space, mode="disabled", method=method, n_trials=30)
+    assert all(trial["d"] == round(trial["d"], 1) for trial in study.trials)
+
+
+@pytest.mark.parametrize(
+    "distribution", [Int(2**64, 2**64 + 5), Float(-1e308, 1e308), Int(2**53, 2**53 + 4, step=2)]
+)
+def test_what_the_bayesian_searchs_floats_cannot_hold_is_refused_by_name(distribution):
+    with pytest.raises(SpaceError, match="parameter 'n': .* is beyond W&B's Bayesian search"):
+        search(lambda trial: 0.0, {"n": distribution}, mode="disabled", method="bayes")
+    study = search(lambda trial: 0.0, {"n": distribution}, mode="disabled", n_trials=30)
+    assert len({trial["n"] for trial in study.trials}) > 2
+
+
+def test_many_choices_are_read_and_searched_at_once():
+    begun = time.process_time()
+    space = {"parameters": {"c": {"values": list(range(100_000))}}}
+    study = search(lambda trial: trial["c"], space, mode="disabled")
+    assert len({trial["c"] for trial in study.trials}) == 2
+    assert time.process_time() - begun < 3

@@ -10,7 +10,7 @@ import pytest
 
 import hpsearch
 from hpsearch import Categorical, Float, Int, SearchFailedError, when
-from hpsearch.errors import BackendError
+from hpsearch.errors import BackendError, SpaceError
 
 pytestmark = [
     # wandb leaves the file with a run's parameters to the garbage collector.
@@ -260,3 +260,24 @@ def test_lost_connections_are_mended(server):
     assert [trial.state for trial in study.trials] == ["complete"] * 2
     for trial, run in zip(study.trials, server.sweep.runs.values(), strict=True):
         assert run.summary["objective"] == trial.objective
+
+
+def test_steps_are_decimals_on_a_server_too(server):
+    space = {
+        "parameters": {
+            "d": {"distribution": "q_uniform", "min": -0.05, "max": 0.55, "q": 0.1},
+            "n": {"distribution": "q_normal", "sigma": 1.0, "q": 0.1},
+        }
+    }
+    study = online(lambda trial: trial["d"], space, n_trials=3, enqueue=[{"d": 0.3, "n": 0.3}])
+    values = [value for trial in study.trials for value in trial.params.values()]
+    assert all(value == round(value, 1) for value in values)
+
+
+@pytest.mark.parametrize(
+    "distribution", [Int(2**64, 2**64 + 5), Float(-1e308, 1e308)], ids=["ints", "floats"]
+)
+def test_what_a_servers_floats_cannot_hold_is_refused_by_name(server, distribution):
+    with pytest.raises(SpaceError, match="parameter 'n': .* is beyond a W&B server"):
+        online(lambda trial: 0.0, {"n": distribution}, n_trials=1)
+    assert not server.sweeps

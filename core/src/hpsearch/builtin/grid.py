@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import OptionError, SpaceError
 from hpsearch.plugins.backend import EXHAUSTED, Backend, Capabilities, Exhausted
 from hpsearch.plugins.hookspecs import hookimpl
+from hpsearch.space.space import Space
 
 if TYPE_CHECKING:
-    from hpsearch.space.space import Space
     from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
 
@@ -23,7 +25,7 @@ class GridOptions:
 
     Attributes:
         shuffle: Try the points in a random order, decided by the study's seed, instead of the
-            order in which the space lists them. The whole grid is then held in memory.
+            order in which the space lists them.
     """
 
     shuffle: bool = False
@@ -54,10 +56,8 @@ class GridBackend(Backend):
         assert study.space is not None  # The core refuses a define-by-run search beforehand.
         self._points = points(study.space)
         if self.options.shuffle:
-            shuffled = list(self._points)
-            random.Random(study.seed).shuffle(shuffled)
-            self._points = iter(shuffled)
-        self._tried: set[tuple[tuple[str, Any], ...]] = set()
+            self._points = _shuffled(study.space, random.Random(study.seed))
+        self._tried: set[tuple[tuple[str, str], ...]] = set()
 
     @hookimpl
     def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
@@ -77,29 +77,84 @@ class GridBackend(Backend):
 
 
 def points(space: Space) -> Iterator[dict[str, Any]]:
-    """Yield every point of a finite space.
+    """Yield every point of a finite space, the last parameter changing fastest.
+
+    Points are made when they are asked for, so the first ones of any space cost nothing.
 
     Raises:
         SpaceError: A parameter has infinitely many values; the message names it.
     """
-    values = {name: d.values() for name, d in space.parameters.items()}
-    for name, finite in values.items():
-        if finite is None:
+    for name, distribution in space.parameters.items():
+        if distribution.values() is None:
             raise SpaceError(
-                f"parameter {name!r} is {space.parameters[name]}: infinitely many values, which a "
+                f"parameter {name!r} is {distribution}: infinitely many values, which a "
                 "grid cannot list; give it a step, or choices"
             )
-    return _extend({}, space)
+    return _every_point(space)
 
 
-def _extend(point: dict[str, Any], space: Space) -> Iterator[dict[str, Any]]:
-    for name, distribution in space.active(point):
-        if name not in point:
-            for value in distribution.values() or ():
-                yield from _extend({**point, name: value}, space)
+def _every_point(space: Space) -> Iterator[dict[str, Any]]:
+    point: dict[str, Any] = {}
+    left: list[tuple[str, Iterator[Any]]] = []
+    while True:
+        for name, distribution in space.active(point):
+            if name not in point:
+                left.append((name, iter(distribution.values() or ())))
+                point[name] = next(left[-1][1])
+        yield dict(point)
+        # Go on with the last parameter that has another value; those after it begin again.
+        while left:
+            name, values = left[-1]
+            del point[name]
+            try:
+                point[name] = next(values)
+                break
+            except StopIteration:
+                left.pop()
+        if not left:
             return
-    yield point
 
 
-def _key(point: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+def _shuffled(space: Space, rng: random.Random) -> Iterator[dict[str, Any]]:
+    """Yield every point of a finite space in a random order, without a list of them.
+
+    The values of all parents make a branch. The other parameters of a branch do not depend on each
+    other, so that a point's number says which value each of them has.
+    """
+    parents = {parent for condition in space.conditions.values() for parent in condition.parents}
+    skeleton = Space(
+        {name: item for name, item in space.parameters.items() if name in parents},
+        {name: item for name, item in space.conditions.items() if name in parents},
+    )
+    branches: list[dict[str, Any]] = []
+    ends = [0]
+    for branch in _every_point(skeleton):
+        free = [item.size() or 0 for name, item in space.active(branch) if name not in branch]
+        branches.append(branch)
+        ends.append(ends[-1] + math.prod(free))
+    for number in _permutation(ends[-1], rng):
+        index = bisect.bisect_right(ends, number) - 1
+        branch, rest = branches[index], number - ends[index]
+        active = list(space.active(branch))
+        point: dict[str, Any] = {}
+        for name, distribution in reversed(active):
+            if name in branch:
+                point[name] = branch[name]
+            else:
+                rest, digit = divmod(rest, distribution.size() or 1)
+                point[name] = (distribution.values() or ())[digit]
+        yield {name: point[name] for name, _ in active}
+
+
+def _permutation(count: int, rng: random.Random) -> Iterator[int]:
+    """Yield the numbers below ``count`` in a random order; remember only those that were moved."""
+    moved: dict[int, int] = {}
+    for first in range(count):
+        chosen = rng.randrange(first, count)
+        number = moved.get(chosen, chosen)
+        moved[chosen] = moved.pop(first, first)
+        yield number
+
+
+def _key(point: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((name, repr(value)) for name, value in point.items()))

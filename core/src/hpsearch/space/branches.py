@@ -53,7 +53,7 @@ def deciding_values(distribution: Distribution) -> Sequence[Choice] | None:
     """Return every value of a parameter whose branches can be followed, None for any other."""
     if isinstance(distribution, Categorical):
         return distribution.choices
-    if isinstance(distribution, Int) and len(distribution.values()) <= SMALL:
+    if isinstance(distribution, Int) and distribution.size() <= SMALL:
         return distribution.values()
     return None
 

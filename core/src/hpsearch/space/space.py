@@ -5,30 +5,73 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from hpsearch.errors import SpaceError, listed, nearest
 from hpsearch.space import distributions
-from hpsearch.space.distributions import Categorical, Choice, Distribution, Float, Int, Native
+from hpsearch.space.distributions import (
+    Categorical,
+    Choice,
+    Distribution,
+    Float,
+    Int,
+    Native,
+    plain,
+)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Condition:
     """When a parameter is searched at all: in any of some cases, each a set of parents' values.
+
+    Two are equal if they have the same cases, in any order. Types count: 1, 1.0 and True differ.
 
     Attributes:
         cases: Any one must hold; a case holds when each of its parents has one of its values.
     """
 
     cases: tuple[tuple[tuple[str, tuple[Choice, ...]], ...], ...]
+    _tests: tuple[frozenset[tuple[str, frozenset[tuple[type, Choice]]]], ...] = field(
+        init=False, repr=False
+    )
+
+    def __post_init__(self) -> None:
+        tests = (
+            frozenset((parent, frozenset((type(v), v) for v in values)) for parent, values in case)
+            for case in self.cases
+        )
+        object.__setattr__(self, "_tests", tuple(tests))
 
     def holds(self, params: Mapping[str, Any]) -> bool:
-        """Whether the parameter is searched beside these values. A parent not searched is no."""
-        return any(
-            all(parent in params and params[parent] in values for parent, values in case)
-            for case in self.cases
+        """Whether the parameter is searched, given these values. A missing parent has none."""
+        for case in self._tests:
+            for parent, values in case:
+                if parent not in params:
+                    break
+                value = params[parent]
+                # Not type(value): what reads a function stands in for a value, and for its class.
+                if (value.__class__, value) not in values:
+                    break
+            else:
+                return True
+        return False
+
+    def canonical(self, parameters: Mapping[str, Distribution]) -> Condition:
+        """Return the condition on the values that its parents will have: 0.3 for 0.1 + 0.2.
+
+        Args:
+            parameters: The parents, which need finitely many values.
+
+        Raises:
+            SpaceError: A parent is not there, has infinitely many values or not the one given.
+        """
+        return Condition(
+            tuple(
+                tuple((parent, _canonical(parent, values, parameters)) for parent, values in case)
+                for case in self.cases
+            )
         )
 
     @property
@@ -37,7 +80,19 @@ class Condition:
         return frozenset(parent for case in self.cases for parent, _ in case)
 
     def __or__(self, other: Condition) -> Condition:
-        return Condition(self.cases + tuple(c for c in other.cases if c not in self.cases))
+        known = set(self._tests)
+        new = (
+            case for case, test in zip(other.cases, other._tests, strict=True) if test not in known
+        )
+        return Condition((*self.cases, *new))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Condition):
+            return NotImplemented
+        return frozenset(self._tests) == frozenset(other._tests)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._tests))
 
     def to_list(self) -> list[dict[str, list[Choice]]]:
         """Return the JSON form."""
@@ -45,20 +100,54 @@ class Condition:
 
 
 def when(**parents: Any) -> Condition:
-    """The condition that each named parameter has the given value, or one of the given list.
+    """The condition that each named parameter has the given value, or one of the given several.
 
-    ``when(optimizer="sgd") | when(optimizer="adam", amsgrad=True)`` joins two cases.
+    ``when(optimizer="sgd") | when(optimizer="adam", amsgrad=True)`` joins two cases. Several values
+    are a list, tuple, range, array or set: their order has no meaning.
+
+    Raises:
+        SpaceError: No parameter is named, or a value is none that a parameter can have.
     """
     if not parents:
         raise SpaceError("when() names no parameter; write when(optimizer='sgd')")
-    case = tuple((parent, _values(given)) for parent, given in sorted(parents.items()))
+    case = tuple((parent, _values(parent, given)) for parent, given in sorted(parents.items()))
     return Condition((case,))
 
 
-def _values(given: Any) -> tuple[Choice, ...]:
+def _values(parent: str, given: Any) -> tuple[Choice, ...]:
+    given = plain(given)
     if isinstance(given, set | frozenset):  # whose own order differs from run to run
-        return tuple(sorted(given, key=repr))
-    return tuple(given) if isinstance(given, list | tuple | range) else (given,)
+        given = sorted(given, key=repr)
+    elif hasattr(given, "tolist"):
+        given = given.tolist()
+    several = isinstance(given, list | tuple | range)
+    values = tuple(map(plain, given)) if several else (given,)
+    for value in values:
+        if not isinstance(value, bool | int | float | str | None):
+            raise SpaceError(
+                f"when({parent}=...) has the value {value!r} ({type(value).__name__}), expected "
+                "None, bool, int, float or str, or a list of them"
+            )
+    return values
+
+
+def _canonical(
+    parent: str, values: tuple[Choice, ...], parameters: Mapping[str, Distribution]
+) -> tuple[Choice, ...]:
+    if parent not in parameters:
+        raise SpaceError(
+            f"it depends on {parent!r}, which is not a parameter.{nearest(parent, parameters)}"
+        )
+    distribution = parameters[parent]
+    if distribution.values() is None:
+        raise SpaceError(
+            f"it depends on {parent!r}, which is {distribution}; a parent needs finitely many "
+            "values"
+        )
+    try:
+        return tuple(dict.fromkeys(map(distribution.validate, values)))
+    except SpaceError as error:
+        raise SpaceError(f"it depends on {parent!r}: {error}") from None
 
 
 class Space:
@@ -86,12 +175,12 @@ class Space:
         groups: Iterable[str] = (),
     ) -> None:
         self._parameters = MappingProxyType(dict(parameters))
-        self._conditions = MappingProxyType(dict(conditions or {}))
         self._groups = tuple(sorted({outer for group in groups for outer in _outer(group)}))
         for name, distribution in self._parameters.items():
             check_parameter(name, distribution)
-        for name, condition in self._conditions.items():
-            self._check_condition(name, condition)
+        self._conditions = MappingProxyType(
+            {name: self._checked(name, given) for name, given in (conditions or {}).items()}
+        )
         for group in self._groups:
             self._check_group(group)
         self._order = self._parents_first()
@@ -143,9 +232,21 @@ class Space:
             KeyError: An active parameter has no value.
         """
         params: dict[str, Any] = {}
-        for name, _ in self.active(params):
-            params[name] = values[name]
+        for name, distribution in self.active(params):
+            params[name] = distributions.canonical_value(values[name], distribution)
         return params
+
+    def check_exact(self, engine: str) -> None:
+        """Check that an engine which computes in floats has every value of each parameter.
+
+        Raises:
+            SpaceError: It has not; the message names the parameter.
+        """
+        for name, distribution in self._parameters.items():
+            try:
+                distributions.check_exact(distribution, engine)
+            except SpaceError as error:
+                raise SpaceError(f"parameter {name!r}: {error}") from None
 
     def check_natives(self, dialect: str) -> None:
         """Check that a dialect can express every parameter in an engine's own words.
@@ -194,10 +295,10 @@ class Space:
         return found
 
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values as plain Python ones if they are exactly one point of this space.
+        """Return the one plain form of the values if they are exactly one point of this space.
 
         Raises:
-            SpaceError: A name is missing, unknown or not searched beside the others, or a value
+            SpaceError: A name is missing, unknown or not searched with the others, or a value
                 has the wrong type or lies outside.
         """
         valid: dict[str, Any] = {}
@@ -265,51 +366,39 @@ class Space:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Space):
             return NotImplemented
-        return self.to_dict() == other.to_dict()
+        return self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash(self.to_json())
+        parameters, conditions, groups = self._key()
+        return hash((frozenset(parameters.items()), frozenset(conditions.items()), groups))
+
+    def _key(self) -> tuple[dict[str, Distribution], dict[str, Condition], tuple[str, ...]]:
+        return dict(self._parameters), dict(self._conditions), self._groups
 
     def __repr__(self) -> str:
         conditions = f", conditions={dict(self._conditions)!r}" if self._conditions else ""
         groups = f", groups={self._groups!r}" if self._groups else ""
         return f"Space({dict(self._parameters)!r}{conditions}{groups})"
 
-    def _check_condition(self, name: str, condition: Condition) -> None:
+    def _checked(self, name: str, condition: Condition) -> Condition:
+        """Return a condition with the values that the parents will have."""
         if name not in self._parameters:
             raise SpaceError(
-                f"a condition is given for {name!r}, which is no parameter."
+                f"a condition is given for {name!r}, which is not a parameter."
                 f"{nearest(name, self._parameters)}"
             )
         if not isinstance(condition, Condition):
-            raise SpaceError(f"parameter {name!r}: {condition!r} is no condition; use when(...)")
-        for case in condition.cases:
-            for parent, values in case:
-                self._check_parent(name, parent, values)
+            raise SpaceError(f"parameter {name!r}: {condition!r} is not a condition; use when(...)")
+        try:
+            return condition.canonical(self._parameters)
+        except SpaceError as error:
+            raise SpaceError(f"parameter {name!r}: {error}") from None
 
     def _check_group(self, group: str) -> None:
         if group in self._parameters:
             raise SpaceError(f"parameter {group!r} is called like a group of parameters")
         if not any(name.startswith(f"{group}.") for name in self._parameters):
             raise SpaceError(f"group {group!r} has no parameter {group + '.name'!r}")
-
-    def _check_parent(self, name: str, parent: str, values: tuple[Choice, ...]) -> None:
-        if parent not in self._parameters:
-            raise SpaceError(
-                f"parameter {name!r} depends on {parent!r}, which is no parameter."
-                f"{nearest(parent, self._parameters)}"
-            )
-        distribution = self._parameters[parent]
-        if distribution.values() is None:
-            raise SpaceError(
-                f"parameter {name!r} depends on {parent!r}, which is {distribution}; a parent "
-                "needs finitely many values"
-            )
-        for value in values:
-            try:
-                distribution.validate(value)
-            except SpaceError as error:
-                raise SpaceError(f"parameter {name!r} depends on {parent!r}: {error}") from None
 
     def _parents_first(self) -> tuple[str, ...]:
         if not self._conditions:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.errors import JournalError, SpaceError, listed, nearest
 from hpsearch.plugins.hookspecs import hookimpl
-from hpsearch.space.distributions import Categorical, Distribution
 from hpsearch.space.space import Space
 from hpsearch.storage import schema
 from hpsearch.storage.lock import StudyLock, this_process
@@ -380,12 +379,7 @@ def _differences(recorded: Study, given: Study, seed_given: bool) -> Iterator[st
             yield f"its space has parameter {name!r}, and the one given has not"
         elif name not in before.parameters:
             yield f"its space has no parameter {name!r}, and the one given has"
-        elif not _same(before.parameters[name], now.parameters[name]):
+        elif before.parameters[name] != now.parameters[name]:
             yield f"parameter {name!r} is {before.parameters[name]}, not {now.parameters[name]}"
         elif before.conditions.get(name) != now.conditions.get(name):
             yield f"parameter {name!r} has another condition than in the space given"
-
-
-def _same(one: Distribution, other: Distribution) -> bool:
-    # To Python 1, 1.0 and True are equal, and as choices they are three.
-    return one == other and (not isinstance(one, Categorical) or str(one) == str(other))

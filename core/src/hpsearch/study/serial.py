@@ -271,8 +271,7 @@ def record_from_dict(
     if derived:
         record.derive(derived)
     _check_whole(record, directions)
-    if record.ended_well:
-        _make_canonical(record, space)
+    _make_canonical(record, space)
     return record
 
 
@@ -296,15 +295,24 @@ def _check_whole(record: TrialRecord, directions: int | None) -> None:
 
 
 def _make_canonical(record: TrialRecord, space: Space | None) -> None:
+    """Give each value its one form: a journal of hpsearch 0.1.0 has 0.30000000000000004 for 0.3.
+
+    A trial that is complete or pruned must also be a point of the space.
+    """
+    portable = {} if space is None else space.parameters
+    drawn = {**portable, **record.distributions}
     try:
-        if space is not None:
+        if space is not None and record.ended_well:
             record.replace(space.validate(record.params))
-            return
-        for name, distribution in record.distributions.items():
-            if name in record.params:
-                record.suggest(name, distribution.validate(record.params[name]))
+        elif record.ended_well:
+            for name in drawn.keys() & record.params.keys():
+                drawn[name].validate(record.params[name])
+        if drawn:
+            record.replace(distributions.canonical(record.params, drawn))
     except SpaceError as error:
         raise ValueError(f"params: {error}") from None
+    if portable and record.fixed:
+        record.fixed = distributions.canonical(record.fixed, portable)
 
 
 class _Reader:

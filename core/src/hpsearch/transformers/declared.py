@@ -27,7 +27,9 @@ def check_distribution(args: TrainingArguments, name: str, distribution: Distrib
                 f"has {distribution}{'; use Int(low, high)' if int in kinds else ''}"
             )
         return
-    for value in (values[0], values[-1]) if isinstance(values, range) else values:
+    # Of evenly spaced numbers all are whole if the first two are.
+    some = values if isinstance(values, tuple) else (*values[:2], values[-1])
+    for value in some:
         typed(args, name, value)
 
 

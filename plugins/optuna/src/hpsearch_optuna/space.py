@@ -6,7 +6,14 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import SpaceError
-from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native
+from hpsearch.space.distributions import (
+    Categorical,
+    Distribution,
+    Float,
+    Int,
+    Native,
+    check_exact,
+)
 
 if TYPE_CHECKING:
     import optuna
@@ -39,10 +46,12 @@ def fixed_distributions(
     are conditions, and where a value of Optuna's may have to be rounded.
 
     Raises:
-        SpaceError: Optuna cannot count the steps of a parameter, which is named.
+        SpaceError: Optuna cannot count the steps of a parameter, or has not all its values; the
+            parameter is named.
     """
     if space is None:
         return None
+    space.check_exact("Optuna")
     as_written = [_is_as_written(name, item) for name, item in space.parameters.items()]
     if space.conditions or not all(as_written):
         return None
@@ -83,12 +92,19 @@ def kind_of(thing: object) -> str | None:
 
 
 def suggest(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
-    """Ask an Optuna trial for a value of a portable distribution."""
+    """Ask an Optuna trial for a value of a portable distribution.
+
+    Raises:
+        SpaceError: Optuna, which computes in floats, has not every value of it.
+    """
+    try:
+        check_exact(distribution, "Optuna")
+    except SpaceError as error:
+        raise SpaceError(f"parameter {name!r}: {error}") from None
     match distribution:
         case Float(log=log):
             low, high, step = in_decimals(distribution)
-            value = trial.suggest_float(name, low, high, log=log, step=step)
-            return value if step is None else min(max(value, distribution.low), distribution.high)
+            return distribution.nearest(trial.suggest_float(name, low, high, log=log, step=step))
         case Int(low, high, log=log, step=step):
             return trial.suggest_int(name, low, high, log=log, step=step)
         case Categorical(choices):
@@ -106,14 +122,13 @@ def to_optuna_value(value: Any, distribution: Distribution) -> Any:
 def in_decimals(distribution: Float) -> tuple[float, float, float | None]:
     """Return low, high and step as Optuna wants them: on the steps, in decimal arithmetic.
 
-    Where the steps only nearly reach ``high``, as ``0.1 + 3 * 0.2`` in binary does with 0.7,
-    Optuna would warn and leave the last one out. Bounds with all the digits of a binary number
-    are no decimal number of steps apart, so they count as the decimal numbers that they stand for.
+    Optuna would warn and leave the last step out where the steps only nearly reach ``high``. A step
+    such as 1/3 has all the digits of a binary number, so it counts as a decimal near it.
     """
     low, high, step = distribution.low, distribution.high, distribution.step
     if step is None:
         return low, high, None
-    count = round((high - low) / step)
+    count = (distribution.size() or 1) - 1
     for digits in (17, 15, 12, 9):
         start, width = (Decimal(str(float(f"{number:.{digits}g}"))) for number in (low, step))
         end = Decimal(str(float(start + count * width)))

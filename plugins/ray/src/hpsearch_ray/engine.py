@@ -14,10 +14,11 @@ from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator, creat
 from hpsearch.errors import CapabilityError, OptionError, nearest
 from hpsearch_ray.dialect import flatten
 from hpsearch_ray.metrics import OBJECTIVE, mode_of
-from hpsearch_ray.points import domain_of, is_constant
+from hpsearch_ray.points import domain_of, is_constant, searcher_name, searcher_point
 from hpsearch_ray.proposals import Draws, Suggestions
 
 if TYPE_CHECKING:
+    from hpsearch.space.space import Space
     from hpsearch.study.study import Study
     from hpsearch_ray.options import RayOptions
     from hpsearch_ray.proposals import Proposals
@@ -46,6 +47,8 @@ class Engine:
         Raises:
             OptionError: The options, or the objects in them, do not fit the study or each other.
         """
+        assert study.space is not None
+        study.space.check_exact("Ray Tune")
         most = _limit(study, options)
         prefix = _prefix()
         scheduler = _scheduler(options.scheduler, study)
@@ -103,16 +106,31 @@ def _searcher(given: Any, study: Study) -> tuple[Searcher, int | None]:
     _check_goal("search_alg", searcher, mode)
     assert study.space is not None
     domains = {
-        name: domain_of(name, distribution)
+        searcher_name(name): domain_of(name, distribution)
         for name, distribution in study.space.parameters.items()
         if not is_constant(distribution)
     }
-    if not searcher.set_search_properties(OBJECTIVE, mode, domains):
+    if not _told(searcher, mode, domains, study.space):
         raise OptionError(
             f"search_alg {type(searcher).__name__} has a space already; leave it out there, and "
             "it gets the search's own"
         )
     return searcher, most
+
+
+def _told(searcher: Any, mode: str, domains: Mapping[str, Any], space: Space) -> bool:
+    """Tell a search algorithm what it searches, and the points that it was given in our terms."""
+    name = type(searcher).__name__
+    points = getattr(searcher, "_points_to_evaluate", None)
+    try:
+        if isinstance(points, list | tuple):
+            searcher._points_to_evaluate = [searcher_point(space, point) for point in points]
+        told: bool = searcher.set_search_properties(OBJECTIVE, mode, domains)
+    except (OptionError, ValueError, TypeError) as error:
+        if not points:
+            raise
+        raise OptionError(f"points_to_evaluate of search_alg {name}: {error}") from error
+    return told
 
 
 def _made(option: str, given: Any, create: Callable[[str], Any]) -> Any:

@@ -6,11 +6,15 @@ of the value, so that each is as likely as the next wherever the lower bound lie
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native
+from hpsearch.errors import OptionError, SpaceError
+from hpsearch.errors import nearest as closest
+from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native, plain
 from hpsearch.space.space import Space
+from hpsearch.space.steps import multiple
 from hpsearch_ray.dialect import nest
 from hpsearch_ray.domains import native_domain, write_distribution
 
@@ -20,7 +24,7 @@ def domain_of(name: str, distribution: Distribution) -> Any:
     if _is_index(distribution):
         from ray import tune
 
-        return tune.randint(0, len(distribution.values() or ()))
+        return tune.randint(0, distribution.size() or 0)
     if isinstance(distribution, Native):
         return native_domain(distribution)
     return write_distribution(name, distribution)
@@ -36,8 +40,59 @@ def value_of(distribution: Distribution, drawn: Any) -> Any:
 def drawn_of(distribution: Distribution, value: Any) -> Any:
     """Return the value of :func:`domain_of` that stands for a parameter's value."""
     if _is_index(distribution):
-        return list(distribution.values() or ()).index(value)
+        return (distribution.values() or ()).index(value)
     return value
+
+
+def searcher_point(space: Space, given: Any) -> dict[str, Any]:
+    """Return a point in the user's terms as one of :func:`domain_of`'s, for a search algorithm.
+
+    Args:
+        space: The space.
+        given: Values by name. Those in a group are nested, or have their path as the name:
+            ``"model/width"`` as Ray has it, or ``"model.width"``.
+
+    Raises:
+        OptionError: A name is not in the space, or a value is not one of the parameter's.
+    """
+    if not isinstance(given, Mapping):
+        raise OptionError(f"{given!r} is not a dict of values by name; {_ENQUEUE}")
+    paths = {
+        name.replace(".", "/"): name
+        for name in space.parameters
+        if name.rpartition(".")[0] in space.groups
+    }
+    point = {}
+    for key, value in _leaves(given):
+        name = key if key in space.parameters else paths.get(key)
+        if name is None:
+            raise OptionError(
+                f"{key!r} is not in the space.{closest(key, space.parameters)} {_ENQUEUE}"
+            )
+        distribution = space.parameters[name]
+        try:
+            valid = distribution.validate(value)
+        except SpaceError as error:
+            raise OptionError(f"parameter {name!r}: {error}; {_ENQUEUE}") from None
+        if not is_constant(distribution):
+            point[searcher_name(name)] = drawn_of(distribution, valid)
+    return point
+
+
+def searcher_name(name: str) -> str:
+    """Return a parameter's name for a search algorithm, which takes ``/`` for a nested dict."""
+    return name.replace("/", "\N{DIVISION SLASH}")
+
+
+def _leaves(given: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}/")
+        else:
+            yield f"{prefix}{key}", value
+
+
+_ENQUEUE = "enqueue= says what the first trials are with any search algorithm"
 
 
 def nearest(distribution: Distribution, value: Any) -> Any:
@@ -45,24 +100,22 @@ def nearest(distribution: Distribution, value: Any) -> Any:
 
     Ray rounds in binary, and population-based training multiplies without regard to bounds.
     """
-    if isinstance(distribution, Native):
-        return nearest(distribution.support, value)
-    if hasattr(value, "dtype") and hasattr(value, "item"):
-        value = value.item()
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if not numeric or value != value:  # noqa: PLR0124 - NaN is no number to be near to
+    value = plain(value)
+    if type(value) not in (int, float) or math.isnan(value):
         return value
-    match distribution:
-        case Categorical(choices):
-            numbers = [c for c in choices if isinstance(c, int | float) and type(c) is not bool]
-            known = any(type(c) is type(value) and c == value for c in choices)
-            return value if known or not numbers else min(numbers, key=lambda c: abs(c - value))
-        case Float(low, high, step=step):
-            inside = min(max(float(value), low), high)
-            return inside if step is None else min(low + round((inside - low) / step) * step, high)
-        case Int(low, high, step=step):
-            return low + round((min(max(value, low), high) - low) / step) * step
-    return value
+    if isinstance(distribution, Native):
+        q = distribution.definition.get("q")
+        if isinstance(q, float) and math.isfinite(value):
+            value = multiple(round(value / q), q)
+        return nearest(distribution.support, value)
+    if not isinstance(distribution, Categorical):
+        return distribution.nearest(value)
+    try:
+        return distribution.validate(value)
+    except SpaceError:
+        choices = distribution.choices
+        numbers = [c for c in choices if isinstance(c, int | float) and type(c) is not bool]
+        return min(numbers, key=lambda c: abs(c - value), default=value)
 
 
 def config_of(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -92,8 +145,7 @@ def params_of(space: Space, config: Mapping[str, Any]) -> dict[str, Any]:
 
 def is_constant(distribution: Distribution) -> bool:
     """Whether a parameter has one value alone, of which Ray need not know."""
-    values = distribution.values()
-    return values is not None and len(values) == 1
+    return distribution.size() == 1
 
 
 def _is_index(distribution: Distribution) -> bool:

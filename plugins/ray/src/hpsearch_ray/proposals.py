@@ -18,7 +18,14 @@ from hpsearch.study.seeds import derive_seed
 from hpsearch_ray.dialect import flatten
 from hpsearch_ray.domains import is_domain, is_grid
 from hpsearch_ray.metrics import trial_id
-from hpsearch_ray.points import domain_of, drawn_of, is_constant, nearest, value_of
+from hpsearch_ray.points import (
+    domain_of,
+    drawn_of,
+    is_constant,
+    nearest,
+    searcher_name,
+    value_of,
+)
 
 if TYPE_CHECKING:
     from hpsearch.plugins.backend import Exhausted
@@ -51,7 +58,11 @@ class Draws(Proposals):
         assert study.space is not None
         self._space = study.space
         native = {} if study.native_space is None else flatten(study.native_space)[0]
-        self._grids = {name: list(v["grid_search"]) for name, v in native.items() if is_grid(v)}
+        self._grids = {
+            name: self._space.parameters[name].values() or ()
+            for name, value in native.items()
+            if is_grid(value)
+        }
         self._own = {name: value for name, value in native.items() if is_domain(value)}
         self._random = [
             name
@@ -85,11 +96,11 @@ class Draws(Proposals):
         # Ray's first grid, by name, turns fastest.
         names = sorted(self._grids, reverse=True)
         tried = Counter(tuple(trial.params.get(name) for name in names) for trial in study.trials)
-        points = itertools.product(*(self._grids[name] for name in names))
-        least = min(points, key=lambda point: tried[point])
-        if tried[least] and not self._random:
-            return None
-        return dict(zip(names, least, strict=True))
+        lists = [self._grids[name] for name in names]
+        least = next((p for p in itertools.product(*lists) if p not in tried), None)
+        if least is None and self._random:
+            least = min(itertools.product(*lists), key=tried.__getitem__)
+        return None if least is None else dict(zip(names, least, strict=True))
 
 
 class Suggestions(Proposals):
@@ -122,7 +133,7 @@ class Suggestions(Proposals):
             if is_constant(distribution):
                 (params[parameter],) = distribution.values() or ()
             else:
-                params[parameter] = value_of(distribution, drawn[parameter])
+                params[parameter] = value_of(distribution, drawn[searcher_name(parameter)])
         return self._space.restrict(params)
 
     def replay(self, trial: TrialRecord) -> None:
@@ -132,10 +143,11 @@ class Suggestions(Proposals):
             if is_constant(distribution):
                 continue
             if name in trial.params:
-                point[name] = drawn_of(distribution, trial.params[name])
+                point[searcher_name(name)] = drawn_of(distribution, trial.params[name])
             else:
                 # An algorithm without conditions draws every parameter, searched or not.
-                point[name] = domain_of(name, distribution).sample(random_state=rng)
+                drawn = domain_of(name, distribution).sample(random_state=rng)
+                point[searcher_name(name)] = drawn
         reports = [values[0] for _, values in sorted(trial.intermediate.items())]
         values = reports if trial.objective is None else [*reports, trial.objective]
         failed = trial.state is TrialState.FAILED

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.errors import SpaceError
-from hpsearch.space.distributions import Categorical, Choice, Distribution, Float, Int, Native
+from hpsearch.space.distributions import (
+    Categorical,
+    Choice,
+    Distribution,
+    Float,
+    Int,
+    Native,
+    check_exact,
+)
 
 DIALECT = "sigopt"
 """The dialect's name, which also stands in its ``Native`` parameters."""
@@ -17,8 +25,8 @@ DIALECT = "sigopt"
 _LONGEST_GRID = 1000
 """How many steps become a grid of values; more of them become a whole number of steps."""
 
-_LARGEST_INT = 2**53
-"""The optimiser computes in doubles, which have each whole number up to this one."""
+_MOST_CHOICES = 1000
+"""How many choices the optimiser has room for: it makes one dimension of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +50,12 @@ def to_sigopt(name: str, distribution: Distribution) -> Parameter | None:
     Raises:
         SpaceError: SigOpt has nothing for it.
     """
-    values = distribution.values()
-    if values is not None and len(values) == 1:
+    if distribution.size() == 1:
         return None
+    try:
+        check_exact(distribution, "SigOpt")
+    except SpaceError as error:
+        raise SpaceError(f"parameter {name!r}: {error}") from None
     if isinstance(distribution, Native):
         definition = dict(distribution.definition)
         if "grid" in definition:
@@ -52,28 +63,27 @@ def to_sigopt(name: str, distribution: Distribution) -> Parameter | None:
         inner = to_sigopt(name, distribution.support)
         return inner and Parameter(definition, inner.decode, inner.encode)
     if isinstance(distribution, Categorical):
+        if len(distribution.choices) > _MOST_CHOICES:
+            raise SpaceError(
+                f"parameter {name!r} has {len(distribution.choices)} choices, and SigOpt at most "
+                f"{_MOST_CHOICES}; if they are in order, search their index as an Int"
+            )
         return _categorical(distribution.choices)
-    return _float(distribution) if isinstance(distribution, Float) else _int(name, distribution)
+    return _float(distribution) if isinstance(distribution, Float) else _int(distribution)
 
 
 def _float(distribution: Float) -> Parameter:
     if distribution.step is not None:
         return _steps(distribution, "double")
-    low, high = distribution.low, distribution.high
-    definition = _bounded("double", low, high)
+    definition = _bounded("double", distribution.low, distribution.high)
     if distribution.log:
         definition["transformation"] = "log"
-
-    def decode(value: Any) -> float:
-        return min(max(float(value), low), high)  # A power of ten may round beyond the bounds.
-
-    return Parameter(definition, decode, float)
+    # A power of ten may round beyond the bounds.
+    return Parameter(definition, distribution.nearest, float)
 
 
-def _int(name: str, distribution: Int) -> Parameter:
+def _int(distribution: Int) -> Parameter:
     low, high = distribution.low, distribution.high
-    if max(abs(low), abs(high)) > _LARGEST_INT:
-        raise SpaceError(f"parameter {name!r}: SigOpt has whole numbers up to 2**53 only")
     if distribution.log:
         return _log_int(low, high)
     if distribution.step != 1:
@@ -98,12 +108,11 @@ def _steps(distribution: Float | Int, kind: str) -> Parameter:
     values: Sequence[float] = distribution.values() or ()
     if len(values) <= _LONGEST_GRID:
         return _grid(list(values), {"type": kind, "grid": list(values)})
-    low, step = distribution.low, distribution.step or 1
 
-    def encode(value: float) -> int:
-        return round((value - low) / step)
+    def decode(value: Any) -> float:
+        return values[int(value)]
 
-    return Parameter(_bounded("int", 0, len(values) - 1), values.__getitem__, encode)
+    return Parameter(_bounded("int", 0, len(values) - 1), decode, values.index)
 
 
 def _grid(values: Sequence[float], definition: dict[str, Any]) -> Parameter:
@@ -121,15 +130,13 @@ def _categorical(choices: Sequence[Choice]) -> Parameter:
         texts = [json.dumps(choice) for choice in choices]
     by_text = dict(zip(texts, choices, strict=True))
 
+    by_choice = {(type(choice), choice): text for text, choice in by_text.items()}
+
     def encode(value: Any) -> str:
-        return next(text for text, choice in by_text.items() if _same(choice, value))
+        return by_choice[type(value), value]
 
     definition = {"type": "categorical", "categorical_values": texts}
     return Parameter(definition, by_text.__getitem__, encode)
-
-
-def _same(one: Choice, other: Choice) -> bool:
-    return type(one) is type(other) and one == other
 
 
 def _bounded(kind: str, low: float, high: float) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -104,7 +105,7 @@ def _grid(given: Any, kind: str, log: bool) -> Distribution:
 
 
 def _evenly(values: Sequence[Any], kind: str) -> Float | Int | None:
-    """Return the grid as steps if they give its values to the last bit."""
+    """Return the grid as steps if they give its values up to rounding."""
     low, high, count = values[0], values[-1], len(values) - 1
     if not count:
         return Int(low, low) if kind == "int" else Float(low, low)
@@ -122,7 +123,10 @@ def _says(found: Float | Int, values: Sequence[Any]) -> bool:
         found.check()
     except SpaceError:
         return False
-    return list(found.values() or ()) == values
+    if found.size() != len(values):
+        return False
+    pairs = zip(found.values() or (), values, strict=True)
+    return all(math.isclose(one, other, rel_tol=1e-14) for one, other in pairs)
 
 
 def _prior(given: Any) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def _conditionals(space: Space) -> set[str]:
         parents |= condition.parents
     plain = all(
         isinstance(space.parameters[parent], Categorical)
-        and len(space.parameters[parent].values() or ()) > 1
+        and space.parameters[parent].size() != 1
         and parent not in space.conditions
         for parent in parents
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hpsearch.errors import SpaceError, listed, nearest
+from hpsearch.space.steps import multiple
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "constant": ("value",),
@@ -73,9 +74,12 @@ def checked(definition: object) -> dict[str, Any]:
 
 
 def quantized(value: float, q: float) -> float:
-    """Return the multiple of ``q`` nearest to a value: an int if ``q`` is one, else a float."""
+    """Return the multiple of ``q`` nearest to a value: an int if ``q`` is one, else a float.
+
+    A float is the decimal that is meant: 0.3 and not 0.30000000000000004.
+    """
     steps = round(value / q)
-    return steps * q if isinstance(q, int) else steps * q + 0.0  # never -0.0
+    return steps * q if isinstance(q, int) else multiple(steps, q)
 
 
 def exponents(definition: Mapping[str, Any]) -> tuple[float, float]:

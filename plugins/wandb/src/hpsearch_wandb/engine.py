@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hpsearch.plugins.installers import Engine
 from hpsearch.space.distributions import Distribution, Float, Int, Native
 from hpsearch.study.outcome import TrialState
+from hpsearch_wandb.definitions import quantized
 from hpsearch_wandb.parameters import draw, encode
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Bayes:
         ENGINE.require()
         assert study.space is not None  # The core refuses a define-by-run search beforehand.
         self._space: Space = study.space
+        self._space.check_exact("W&B's Bayesian search")
         self._metric = sweep.metric
         self._axes = {name: axis_of(item) for name, item in self._space.parameters.items()}
         self._searched = {name: axis for name, axis in self._axes.items() if axis.definition}
@@ -197,10 +199,10 @@ class _Scale:
         return value
 
     def value(self, position: Any) -> float:
-        low, high = self._support.low, self._support.high
-        # A numpy number; on a log scale rounding may put it just outside, and -0.0 is no answer.
-        plain = int(position) if isinstance(self._support, Int) else float(position) + 0.0
-        return min(max(plain, low), high)
+        # A numpy number; on a log scale rounding may put it just outside.
+        if "q" in self.definition:
+            position = quantized(float(position), self.definition["q"])
+        return self._support.nearest(position)
 
 
 _UNIT = {"distribution": "uniform", "min": 0.0, "max": 1.0}
@@ -217,13 +219,13 @@ class _Choices:
     def __init__(self, values: Sequence[Any], shares: Sequence[float]) -> None:
         total = sum(shares)
         self._values = list(values)
+        self._places = {(type(value), value): place for place, value in enumerate(values)}
         self._ends = [end / total for end in accumulate(shares)]
         several = len(self._values) > 1
         self.definition: Mapping[str, Any] = dict(_UNIT) if several else {}
 
     def position(self, value: Any) -> float:
-        kinds = [(type(known), known) for known in self._values]
-        return self._ends[kinds.index((type(value), value))]
+        return self._ends[self._places[type(value), value]]
 
     def value(self, position: Any) -> Any:
         return self._values[min(bisect_left(self._ends, float(position)), len(self._values) - 1)]

@@ -16,6 +16,7 @@ from hpsearch.plugins.backend import EXHAUSTED, Exhausted
 from hpsearch.space.distributions import Categorical, Distribution, Int, Native
 from hpsearch_wandb import runs, server
 from hpsearch_wandb.agent import Job, SweepAgent
+from hpsearch_wandb.definitions import quantized
 
 if TYPE_CHECKING:
     import wandb
@@ -48,6 +49,7 @@ class OnlineSweep:
         assert study.space is not None  # The core refuses a define-by-run search beforehand.
         self._study = study
         self._space = study.space
+        self._space.check_exact("a W&B server")
         self._options = options
         self._config = sweep
         self._agent: SweepAgent | None = None
@@ -186,7 +188,10 @@ def plain(value: Any, distribution: Distribution) -> Any:
         return int(value) if value == int(value) else value
     # As far as rounding goes; anything further out is for the space to refuse.
     slack = 1e-9 * max(abs(support.low), abs(support.high))
-    bounded = min(max(float(value), support.low), support.high)
+    bounded = support.nearest(value)
+    if isinstance(distribution, Native) and "q" in distribution.definition:
+        bounded = quantized(bounded, distribution.definition["q"])
+        slack = 1e-9 * abs(bounded)
     return bounded if abs(bounded - value) <= slack else value
 
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 import math
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from hpsearch.errors import SpaceError
 from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native
+from hpsearch.space.steps import decimal
 from hpsearch_wandb.definitions import checked, exponents, quantized
 
 DIALECT = "wandb"
@@ -82,16 +83,18 @@ def encode(distribution: Distribution, *, grid: bool = False) -> dict[str, Any]:
         grid: Whether the sweep is a grid, which is then given every value.
 
     Raises:
-        SpaceError: W&B has no words for it, and it has too many values to list.
+        SpaceError: It has too many values to list, and W&B has no words for it or lists a grid.
     """
-    values = distribution.values()
+    size = distribution.size()
     try:
-        if not grid or values is None:
+        if not grid or size is None:
             return write(distribution)
     except SpaceError:
-        if values is None or len(values) > MOST_VALUES:
+        if size is None or size > MOST_VALUES:
             raise
-    return {"values": list(values)}
+    if size > MOST_VALUES and not isinstance(distribution, Categorical):
+        raise SpaceError(f"{distribution} has more than {MOST_VALUES} values to list in a sweep")
+    return {"values": list(distribution.values() or ())}
 
 
 MOST_VALUES = 10_000
@@ -131,7 +134,9 @@ def _definition(distribution: Float | Int | Categorical) -> dict[str, Any] | Non
         return {"distribution": "log_uniform_values", "min": low, "max": high}
     step = distribution.step
     if step is not None and not (isinstance(distribution, Int) and step == 1):
-        half = {"min": low - step / 2, "max": high + step / 2, "q": step}
+        half_step = decimal(step) / 2
+        edges = float(decimal(low) - half_step), float(decimal(high) + half_step)
+        half = {"min": edges[0], "max": edges[1], "q": step}
         return {"distribution": "q_uniform", **half}
     kind = "int_uniform" if isinstance(distribution, Int) else "uniform"
     return {"distribution": kind, "min": low, "max": high}
@@ -147,9 +152,8 @@ def _categorical(full: Mapping[str, Any]) -> Categorical | Native:
     """Return the choices; in W&B's words where one is likelier than another."""
     values = list(full["values"])
     # Written twice, a value is twice as likely; equal values of two types stay apart, and an error.
-    kept = [
-        v for i, v in enumerate(values) if (type(v), v) not in [(type(w), w) for w in values[:i]]
-    ]
+    # Choices that cannot be are kept, to be refused by name.
+    kept = list({(type(v), v if isinstance(v, Hashable) else id(v)): v for v in values}.values())
     support = _choices(kept)
     shares = set(full.get("probabilities", [1]))
     if len(shares) == 1 and len(kept) == len(values):

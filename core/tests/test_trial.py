@@ -11,7 +11,7 @@ import hpsearch
 from hpsearch import Float
 from hpsearch.execution.messages import MessageChannel
 from hpsearch.study.record import TrialRecord
-from hpsearch.study.trial import as_floats
+from hpsearch.study.trial import Trial, as_floats
 
 
 def run(objective, **options):
@@ -45,7 +45,7 @@ def test_a_trial_is_a_read_only_mapping_of_its_parameters():
 def test_the_engines_own_trial_is_reached_through_ours():
     record = TrialRecord(0, params={"lr": 0.1})
     record.native = SimpleNamespace(system_attrs={"lr": 0.1})
-    trial = TrialRecord(record, MessageChannel(record, dict))
+    trial = Trial(record, MessageChannel(record, dict))
     assert trial.system_attrs == {"lr": 0.1}
     record.native = None
     with pytest.raises(

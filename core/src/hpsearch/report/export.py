@@ -211,9 +211,13 @@ def dataframe(study: Study) -> pandas.DataFrame:
     return pandas.DataFrame(rows, columns=columns)
 
 
+_INSIDE = ("fixed", "study_seed", "resume_from")
+"""What a search needs to continue, and says nothing about what came of a trial."""
+
+
 def _record(trial: TrialRecord) -> dict[str, Any]:
     return {
-        **record_to_dict(trial),
+        **{name: value for name, value in record_to_dict(trial).items() if name not in _INSIDE},
         "seed": trial.seed,
         "feasible": trial.feasible,
         "started": _utc(trial.started).isoformat(),

@@ -67,7 +67,7 @@ def run(
         _raise_failure(coordinator)
         study.chosen = _chosen(study, hooks, plugin)
         if not study.best_trials() and study.counts()["complete"]:
-            logger.warning("study %r has no feasible trial, so it has no best run", study.name)
+            logger.warning("no complete trial of study %r keeps its constraints", study.name)
 
 
 def _raise_failure(coordinator: Coordinator) -> None:

@@ -109,6 +109,16 @@ class Trial(Suggester, Mapping[str, Any]):
         return self._record.fixed
 
     @property
+    def retry_of(self) -> int | None:
+        """The number of the failed trial that this one runs again, else None."""
+        return self._record.retry_of
+
+    @property
+    def started(self) -> float:
+        """Start, in seconds since the epoch."""
+        return self._record.started
+
+    @property
     def intermediate(self) -> Mapping[int, tuple[float, ...]]:
         """What was reported: step to one value for each direction."""
         return self._record.intermediate

@@ -22,7 +22,7 @@ from hpsearch_optuna.constraints import (
 from hpsearch_optuna.options import OptunaOptions
 from hpsearch_optuna.space import fixed_distributions, suggest, to_optuna_value
 from hpsearch_optuna.studies import open_storage, open_study, seed_sampler, take_over
-from hpsearch_optuna.trials import teller, to_optuna_state, to_optuna_trial
+from hpsearch_optuna.trials import add_trial, teller, to_optuna_state, to_optuna_trial
 
 if TYPE_CHECKING:
     import optuna
@@ -126,7 +126,7 @@ class OptunaBackend(Backend):
         if trial.native is not None:
             self._end(trial)
         elif trial.number not in self._taken_over:
-            self._native.add_trial(to_optuna_trial(trial, study))
+            add_trial(self._native, trial, study)
 
     @hookimpl
     def hpsearch_close(self) -> None:

@@ -95,20 +95,34 @@ def suggest(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
     """Ask an Optuna trial for a value of a portable distribution.
 
     Raises:
-        SpaceError: Optuna, which computes in floats, has not every value of it.
+        SpaceError: Optuna, which computes in floats, has not every value of it, or had another
+            kind of distribution, or other choices, under this name in an earlier trial.
     """
     try:
         check_exact(distribution, "Optuna")
     except SpaceError as error:
         raise SpaceError(f"parameter {name!r}: {error}") from None
-    match distribution:
-        case Float(log=log):
-            low, high, step = in_decimals(distribution)
-            return distribution.nearest(trial.suggest_float(name, low, high, log=log, step=step))
-        case Int(low, high, log=log, step=step):
-            return trial.suggest_int(name, low, high, log=log, step=step)
-        case Categorical(choices):
-            return trial.suggest_categorical(name, choices)
+    try:
+        match distribution:
+            case Float(log=log):
+                low, high, step = in_decimals(distribution)
+                drawn = trial.suggest_float(name, low, high, log=log, step=step)
+                return distribution.nearest(drawn)
+            case Int(low, high, log=log, step=step):
+                return trial.suggest_int(name, low, high, log=log, step=step)
+            case Categorical(choices):
+                return trial.suggest_categorical(name, choices)
+    except ValueError as error:
+        raise changed(name, distribution, error) from error
+
+
+def changed(name: str, distribution: Distribution, error: ValueError) -> SpaceError:
+    """Return what to say where Optuna refuses a distribution after another one of its name."""
+    return SpaceError(
+        f"parameter {name!r} is {distribution}, and was another one in an earlier trial, which "
+        f"Optuna cannot follow ({error}). Give each kind of it, and each list of choices, a name "
+        "of its own, or use backend 'random'"
+    )
 
 
 def to_optuna_value(value: Any, distribution: Distribution) -> Any:

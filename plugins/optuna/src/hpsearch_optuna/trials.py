@@ -74,6 +74,23 @@ def to_optuna_trial(trial: TrialRecord, study: Study) -> optuna.trial.FrozenTria
     return frozen
 
 
+def add_trial(native: optuna.Study, trial: TrialRecord, study: Study) -> None:
+    """Add an ended trial to an Optuna study.
+
+    Raises:
+        SpaceError: One of its parameters was drawn from something that does not go together, for
+            Optuna, with what the parameter was drawn from in an earlier trial.
+    """
+    frozen = to_optuna_trial(trial, study)
+    try:
+        native.add_trial(frozen)
+    except ValueError as error:
+        raise SpaceError(
+            f"trial {trial.number} was drawn from distributions that Optuna cannot have together "
+            f"with those of earlier trials: {error}. Continue with backend 'random'"
+        ) from error
+
+
 def from_optuna_trial(frozen: optuna.trial.FrozenTrial, study: Study) -> TrialRecord:
     """Return an ended trial of Optuna's storage as one of the study's.
 

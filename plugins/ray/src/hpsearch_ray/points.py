@@ -11,6 +11,7 @@ from typing import Any
 
 from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native
 from hpsearch.space.space import Space
+from hpsearch.validators import is_number
 from hpsearch_ray.dialect import nest
 from hpsearch_ray.domains import native_domain, write_distribution
 
@@ -49,8 +50,7 @@ def nearest(distribution: Distribution, value: Any) -> Any:
         return nearest(distribution.support, value)
     if hasattr(value, "dtype") and hasattr(value, "item"):
         value = value.item()
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    if not numeric or value != value:  # noqa: PLR0124 - NaN is no number to be near to
+    if not is_number(value) or value != value:  # noqa: PLR0124 - NaN is no number to be near to
         return value
     match distribution:
         case Categorical(choices):

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hpsearch.errors import SpaceError, listed, nearest
+from hpsearch.validators import is_number, number
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "constant": ("value",),
@@ -115,7 +116,7 @@ def _check_values(definition: Mapping[str, Any]) -> None:
         raise SpaceError(f"'values' is {values!r}, expected a list of at least one")
     if probabilities is None:
         return
-    if not isinstance(probabilities, Sequence) or not all(map(_is_number, probabilities)):
+    if not isinstance(probabilities, Sequence) or not all(map(is_number, probabilities)):
         raise SpaceError(f"'probabilities' is {probabilities!r}, expected a list of numbers")
     if len(probabilities) != len(values):
         raise SpaceError(f"{len(values)} 'values' have {len(probabilities)} 'probabilities'")
@@ -129,10 +130,8 @@ def _check_numbers(definition: Mapping[str, Any]) -> None:
         if key in ("value", "values", "probabilities"):
             continue
         value = definition[key]
-        if not _is_number(value) or not math.isfinite(value):
-            raise SpaceError(f"{key!r} is {value!r}, expected a finite number")
-        if key in _ABOVE_ZERO and value <= 0:
-            raise SpaceError(f"{key!r} is {value!r}, expected a number above 0")
+        above = 0 if key in _ABOVE_ZERO else -math.inf
+        number(repr(key), value, above=above, error=SpaceError)
         if kind == "int_uniform" and type(value) is not int:
             raise SpaceError(f"{key!r} is {value!r}, expected a whole number for int_uniform")
     if "min" in definition:
@@ -153,7 +152,3 @@ def _check_bounds(kind: str, low: float, high: float) -> None:
             f"'min' and 'max' of {kind} are exponents of e, and {low!r} to {high!r} is beyond any "
             f"float; for the values themselves use {kind + '_values'!r}"
         )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

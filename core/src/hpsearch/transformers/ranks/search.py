@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 from hpsearch.errors import ArgumentError
@@ -56,14 +55,3 @@ def check_alone(options: dict[str, Any], processes: int) -> None:
             "executor= and n_workers= do not work under torchrun and accelerate launch; start the "
             "script without them to train several trials at a time"
         )
-
-
-def check_bound(rank_timeout: object) -> None:
-    """Raise :class:`ArgumentError` unless it is a number of seconds above 0."""
-    if (
-        isinstance(rank_timeout, bool)
-        or not isinstance(rank_timeout, int | float)
-        or not math.isfinite(rank_timeout)
-        or rank_timeout <= 0
-    ):
-        raise ArgumentError(f"rank_timeout is {rank_timeout!r}, expected seconds above 0")

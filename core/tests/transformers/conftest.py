@@ -20,7 +20,7 @@ from hpsearch.execution.messages import answer
 from hpsearch.execution.pickling import pack
 from hpsearch.study.outcome import Outcome
 from hpsearch.study.serial import payload_of
-from hpsearch.transformers.pristine import quick_collections
+from hpsearch.transformers.snapshot import quick_collections
 
 COSTS = ("_runtime", "_per_second", "_time")
 

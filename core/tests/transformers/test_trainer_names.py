@@ -7,7 +7,7 @@ import pytest
 import hpsearch
 from hpsearch.errors import ArgumentError, SearchFailedError
 from hpsearch.transformers import TrainerObjective
-from hpsearch.transformers.reads import SpaceFunction
+from hpsearch.transformers.tracked import SpaceFunction
 
 WIDTH = {"width": hpsearch.Int(3, 5)}
 

@@ -12,7 +12,7 @@ from transformers.trainer_callback import ExportableState
 import hpsearch
 from hpsearch.errors import SearchFailedError
 from hpsearch.transformers import TrainerObjective
-from hpsearch.transformers.pristine import quick_collections
+from hpsearch.transformers.snapshot import quick_collections
 
 LR = {"learning_rate": hpsearch.Float(1e-3, 0.1, log=True)}
 SPACE = {

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from hpsearch.transformers import disable, enable, hyperparameter_search
-from hpsearch.transformers.pristine import quick_collections
+from hpsearch.transformers.snapshot import quick_collections
 
 
 class Net(nn.Module):

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from hpsearch.transformers import disable, enable, hyperparameter_search
-from hpsearch.transformers.pristine import quick_collections
+from hpsearch.transformers.snapshot import quick_collections
 
 SEEN: list[dict[str, Any]] = []
 CONFIG = BertConfig(

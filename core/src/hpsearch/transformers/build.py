@@ -9,8 +9,8 @@ from transformers import Trainer, TrainingArguments, enable_full_determinism, se
 
 from hpsearch.errors import ArgumentError
 from hpsearch.transformers import arguments
-from hpsearch.transformers.pristine import release_frames, start_afresh
-from hpsearch.transformers.reads import ReadTrial
+from hpsearch.transformers.snapshot import release_frames, start_afresh
+from hpsearch.transformers.tracked import ReadTrial
 
 TrainerFactory: TypeAlias = Callable[[Any], Trainer]
 """Takes the trial, a mapping of the parameters; returns a Trainer built with them."""

@@ -18,7 +18,7 @@ from hpsearch.study.best import pareto_front
 from hpsearch.study.outcome import TrialState
 from hpsearch.transformers import compat
 from hpsearch.transformers.build import TrainerFactory, built, set_up
-from hpsearch.transformers.reads import RecordedTrial
+from hpsearch.transformers.tracked import RecordedTrial
 from hpsearch.validators import whole
 
 if TYPE_CHECKING:

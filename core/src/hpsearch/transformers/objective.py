@@ -28,12 +28,12 @@ from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.environment import environment
 from hpsearch.transformers.metrics import ComputeObjective, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
-from hpsearch.transformers.pristine import borrowed, settle
 from hpsearch.transformers.ranks.launch import processes
-from hpsearch.transformers.reads import ReadTrial, SpaceFunction
 from hpsearch.transformers.recipe import Recipe
 from hpsearch.transformers.resume import check_saving, going_on
 from hpsearch.transformers.run import TrialRun
+from hpsearch.transformers.snapshot import borrowed, settle
+from hpsearch.transformers.tracked import ReadTrial, SpaceFunction
 
 if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord

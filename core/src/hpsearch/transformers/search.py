@@ -15,10 +15,10 @@ from hpsearch.transformers.build import TrainerFactory
 from hpsearch.transformers.checkpoints import CheckpointKeeper
 from hpsearch.transformers.metrics import ComputeObjective, ObjectiveFrom
 from hpsearch.transformers.objective import TrainerObjective
-from hpsearch.transformers.pristine import quick_collections
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.ranks.search import check_alone, search_together
-from hpsearch.transformers.reads import SpaceFunction
+from hpsearch.transformers.snapshot import quick_collections
+from hpsearch.transformers.tracked import SpaceFunction
 from hpsearch.transformers.upstream import DEFAULT_SPACE, backend_name, translated
 from hpsearch.validators import number
 

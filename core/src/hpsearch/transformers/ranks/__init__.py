@@ -5,7 +5,7 @@ follow: they train each trial beside it and hear from it, as JSON, what the tria
 and whether to prune. What they tell each other lies in a store of their own and is never sent by a
 collective, which a rank that failed could not join.
 
-In the order in which the files are best read: ``launch`` (who is here), ``board`` (what the ranks
+In the order in which the files are best read: ``launch`` (who is here), ``store`` (what the ranks
 tell each other), ``together`` (how they end a trial as one), ``group`` and ``watch`` (what that
 takes when one of them fails), ``leader``, ``follower``, ``result``.
 """

@@ -12,7 +12,7 @@ from hpsearch.study.outcome import Outcome
 from hpsearch.study.serial import plain
 from hpsearch.transformers.ranks import result
 from hpsearch.transformers.ranks.together import SearchEnded, Together
-from hpsearch.transformers.reads import SpaceFunction
+from hpsearch.transformers.tracked import SpaceFunction
 
 if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution

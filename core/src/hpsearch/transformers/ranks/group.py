@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import distributed as dist
 
-from hpsearch.transformers.pristine import release_frames
+from hpsearch.transformers.snapshot import release_frames
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store

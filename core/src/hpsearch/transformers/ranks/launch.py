@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import distributed as dist
 
 from hpsearch.errors import RankError
-from hpsearch.transformers.ranks.board import Board, wait_for
+from hpsearch.transformers.ranks.store import Board, wait_for
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import TCPStore

@@ -16,7 +16,7 @@ from hpsearch.study.outcome import Outcome
 from hpsearch.study.serial import payload_of, plain
 from hpsearch.transformers.ranks import result
 from hpsearch.transformers.ranks.together import Together
-from hpsearch.transformers.reads import SpaceFunction
+from hpsearch.transformers.tracked import SpaceFunction
 
 if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution

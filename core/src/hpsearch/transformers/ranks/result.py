@@ -13,7 +13,7 @@ from hpsearch.space.space import Space
 from hpsearch.study.outcome import qualified_name
 from hpsearch.study.serial import record_from_dict, record_to_dict
 from hpsearch.study.study import Study
-from hpsearch.transformers.ranks.board import Note
+from hpsearch.transformers.ranks.store import Note
 
 
 def note_of_study(study: Study) -> Note:

@@ -10,7 +10,7 @@ from hpsearch.errors import RankError
 from hpsearch.study.outcome import Outcome, TrialState
 from hpsearch.study.serial import outcome_from_dict, outcome_to_dict
 from hpsearch.transformers.ranks import group
-from hpsearch.transformers.ranks.board import Board, Note
+from hpsearch.transformers.ranks.store import Board, Note
 from hpsearch.transformers.ranks.watch import Watch
 
 

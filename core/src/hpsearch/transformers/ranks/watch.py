@@ -11,7 +11,7 @@ import traceback
 from dataclasses import dataclass
 
 from hpsearch.errors import RankError
-from hpsearch.transformers.ranks.board import Board
+from hpsearch.transformers.ranks.store import Board
 
 logger = logging.getLogger("hpsearch")
 

@@ -10,7 +10,7 @@ from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.study import BestRun, Study
 from hpsearch.transformers.ranks import result
-from hpsearch.transformers.ranks.board import Board
+from hpsearch.transformers.ranks.store import Board
 
 
 @pytest.fixture

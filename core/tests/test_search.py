@@ -109,7 +109,11 @@ def test_several_directions_give_the_pareto_front():
         ({"n_trials": 0}, ArgumentError, "n_trials is 0, expected a whole number of at least 1"),
         ({"n_trials": 2.0}, ArgumentError, "n_trials is 2.0"),
         ({"n_trials": True}, ArgumentError, "n_trials is True"),
-        ({"timeout": 0}, ArgumentError, "timeout is 0, expected a finite number of seconds above 0"),
+        (
+            {"timeout": 0},
+            ArgumentError,
+            "timeout is 0, expected a finite number of seconds above 0",
+        ),
         ({"timeout": float("nan")}, ArgumentError, "timeout is nan"),
         ({"timeout": "1h"}, ArgumentError, "timeout is '1h'"),
         ({"seed": -1}, ArgumentError, "seed is -1"),

@@ -12,7 +12,7 @@ from transformers.trainer_callback import ExportableState
 import hpsearch
 from hpsearch.errors import SearchFailedError
 from hpsearch.transformers import TrainerObjective
-from hpsearch.transformers.snapshot import quick_collections
+from hpsearch.transformers.snapshot import freeze_gc
 
 LR = {"learning_rate": hpsearch.Float(1e-3, 0.1, log=True)}
 SPACE = {
@@ -246,9 +246,9 @@ def test_quick_collections_set_the_rest_of_the_process_aside_and_bring_it_back()
     frozen = gc.get_freeze_count()
     gc.unfreeze()
     try:
-        with quick_collections():
+        with freeze_gc():
             assert gc.get_freeze_count() > 0
-            with quick_collections():  # already so: left alone
+            with freeze_gc():  # already so: left alone
                 pass
             assert gc.get_freeze_count() > 0
         assert gc.get_freeze_count() == 0

@@ -77,7 +77,10 @@ def test_the_bandwidth_is_how_many_may_be_open():
         ({"num_solutions": 2}, "compute_mode='kde_only'"),
         ({"metrics": "loss"}, "metrics is 'loss', expected a list"),
         ({"linear_constraints": {"type": "less_than"}}, "linear_constraints is .* expected a list"),
-        ({"proxies": "http://me:pass@proxy", "api_url": URL}, "proxies is str, expected URLs by scheme"),
+        (
+            {"proxies": "http://me:pass@proxy", "api_url": URL},
+            "proxies is str, expected URLs by scheme",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(options, problem):

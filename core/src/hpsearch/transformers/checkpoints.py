@@ -104,7 +104,7 @@ def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Modu
     if not isinstance(trainer, Trainer):
         trainer = built(trainer, trial)
     if trainer.model_init is not None:
-        # What is no part of the checkpoint, such as the model below an adapter, comes out the same.
+        # What the checkpoint lacks, such as the model below an adapter, comes out the same.
         set_seed(best.trial.attrs["training_seed"])
         build: Callable[[Any], nn.Module] = trainer.call_model_init
         trainer.model = build(trial)

@@ -34,7 +34,7 @@ def default_objective(metrics: Mapping[str, Any]) -> float:
     evaluation cost (times, speeds, memory) never counts.
 
     Raises:
-        ArgumentError: There is no metric at all, or one is no number.
+        ArgumentError: There is no metric at all, or one is not a number.
     """
     counted = counted_metrics(metrics)
     for name in counted:
@@ -135,7 +135,7 @@ class Objective:
 
         Raises:
             ArgumentError: The default objective finds no number in the metrics.
-            TypeError: ``compute_objective`` returned something that is no number.
+            TypeError: ``compute_objective`` returned something that is not a number.
         """
         if self.compute is not None:
             return as_floats(self.compute(dict(metrics)))

@@ -17,7 +17,7 @@ from hpsearch.transformers.metrics import ComputeObjective, ObjectiveFrom
 from hpsearch.transformers.objective import TrainerObjective
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.ranks.search import check_alone, search_together
-from hpsearch.transformers.snapshot import quick_collections
+from hpsearch.transformers.snapshot import freeze_gc
 from hpsearch.transformers.tracked import SpaceFunction
 from hpsearch.transformers.upstream import DEFAULT_SPACE, backend_name, translated
 from hpsearch.validators import number
@@ -104,7 +104,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         )
 
     rank_timeout = number("rank_timeout", rank_timeout, above=0, kind="a finite number of seconds")
-    with quick_collections():
+    with freeze_gc():
         if processes() == 1:
             study = run(make())
         else:

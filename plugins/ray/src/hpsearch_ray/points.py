@@ -50,7 +50,7 @@ def nearest(distribution: Distribution, value: Any) -> Any:
         return nearest(distribution.support, value)
     if hasattr(value, "dtype") and hasattr(value, "item"):
         value = value.item()
-    if not is_number(value) or value != value:  # noqa: PLR0124 - NaN is no number to be near to
+    if not is_number(value) or value != value:  # noqa: PLR0124 - NaN is not near to anything
         return value
     match distribution:
         case Categorical(choices):

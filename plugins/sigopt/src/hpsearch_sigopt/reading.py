@@ -62,7 +62,7 @@ def _categorical(entry: Mapping[str, Any]) -> Categorical:
     for text in names:
         if not isinstance(text, str):
             raise SpaceError(
-                f"categorical value {text!r} is no text, as SigOpt's are; write {str(text)!r}"
+                f"categorical value {text!r} is not a text, as SigOpt's are; write {str(text)!r}"
             )
     return Categorical(names)
 

@@ -32,7 +32,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "beta": ("a", "b"),
     "q_beta": ("a", "b", "q"),
 }
-"""The keys of each distribution, beside ``"distribution"`` itself."""
+"""The keys of each distribution, apart from ``"distribution"`` itself."""
 
 DEFAULTS: Final[Mapping[str, float]] = {"q": 1.0, "mu": 0.0, "sigma": 1.0, "a": 1, "b": 1}
 """The values of keys that may be left out. A ``q`` that is an int gives ints, any other floats."""
@@ -49,7 +49,7 @@ def checked(definition: object) -> dict[str, Any]:
         SpaceError: It is none of W&B's.
     """
     if not isinstance(definition, Mapping):
-        raise SpaceError(f"{definition!r} is no mapping such as {{'min': 0.0, 'max': 1.0}}")
+        raise SpaceError(f"{definition!r} is not a mapping such as {{'min': 0.0, 'max': 1.0}}")
     kind = definition["distribution"] if "distribution" in definition else _inferred(definition)
     if kind not in KEYS:
         raise SpaceError(

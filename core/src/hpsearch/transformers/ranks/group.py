@@ -44,7 +44,7 @@ def leave(error: BaseException | None) -> None:
 
 
 def start(store: Store, rank: int, size: int, backend: str, timeout: float) -> None:
-    """Start the process group anew.
+    """Start the process group again.
 
     Args:
         store: Where its ranks meet; nobody has met there before.

@@ -26,7 +26,7 @@ COSTS = ("_runtime", "_per_second", "_time")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_thread_and_quick_collections():
+def one_thread_and_frozen_gc():
     torch.set_num_threads(1)
     with freeze_gc():
         yield

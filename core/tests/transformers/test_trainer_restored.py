@@ -242,7 +242,7 @@ def test_a_search_makes_collections_quick(make_trainer, search):
         gc.freeze()
 
 
-def test_quick_collections_set_the_rest_of_the_process_aside_and_bring_it_back():
+def test_freeze_gc_sets_the_rest_of_the_process_aside_and_brings_it_back():
     frozen = gc.get_freeze_count()
     gc.unfreeze()
     try:

@@ -60,7 +60,7 @@ def whole(
         number = value.__index__()
         if number >= least and (below is None or number < below):
             return number
-    bound = "" if below is None else f" and below {_shown_bound(below)}"
+    bound = "" if below is None else f" and below {below}"
     raise error(f"{name} is {brief(value)}, expected a whole number of at least {least}{bound}")
 
 
@@ -206,8 +206,3 @@ def texts(name: str, value: object, *, error: type[HpsearchError] = ArgumentErro
 
 def _shown(value: object, secret: bool) -> str:
     return type(value).__name__ if secret else brief(value)
-
-
-def _shown_bound(below: int) -> str:
-    power = below.bit_length() - 1
-    return f"2**{power}" if power >= 16 and below == 2**power else str(below)

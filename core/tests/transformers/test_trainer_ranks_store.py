@@ -6,7 +6,7 @@ import pytest
 from torch import distributed
 
 from hpsearch.errors import ArgumentError, RankError, SearchFailedError
-from hpsearch.study.outcome import Outcome, TrialState
+from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.study import Study
 from hpsearch.transformers.ranks import result
@@ -67,12 +67,11 @@ def test_the_messages_of_finished_turns_are_deleted(stores):
 
 def test_a_study_is_the_same_on_the_other_side():
     trial = TrialRecord(0, params={"x": 0.5}, study_seed=7, started=1.0)
-    trial.report(3, (0.5,))
-    trial.report(6, (float("nan"),))
+    trial.state, trial.objectives, trial.ended = TrialState.COMPLETE, (0.25,), 2.0
+    trial.intermediate = {3: (0.5,), 6: (float("nan"),)}
     trial.derive({"y": 1})
-    trial.end(Outcome(TrialState.COMPLETE, (0.25,)), 2.0, 1.0)
     study = Study("s", ("minimize",), n_trials=2, seed=7, backend="random", trials=[trial])
-    study.chosen, study.native = (0,), object()
+    study.native = object()
     other = result.study_of(result.message_of_study(study))
     assert repr(other.trials) == repr(study.trials)
     assert other.trials[0].seed == trial.seed

@@ -51,12 +51,14 @@ class TrackedTrial(TrackedMapping):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "trial":  # a copy asks before it has a trial
             raise AttributeError(name)
-        value = getattr(self.trial, name)
         if name.startswith("suggest"):
-            return self._tracked(value)
+            return self._suggest(name)
+        value = getattr(self.trial, name)
         return TrackedMapping(value, self.read) if isinstance(value, Mapping) else value
 
-    def _tracked(self, suggest: Callable[..., Any]) -> Callable[..., Any]:
+    def _suggest(self, method: str) -> Callable[..., Any]:
+        suggest = getattr(self.trial, method)
+
         def tracked(name: str, *arguments: Any, **options: Any) -> Any:
             self.read.add(name)
             return suggest(name, *arguments, **options)
@@ -65,10 +67,9 @@ class TrackedTrial(TrackedMapping):
 
 
 class RecordedTrial(TrackedTrial):
-    """A trial of the history that answers each suggestion with the value it had then."""
+    """A trial that has ended, and answers each suggestion with the value it had then."""
 
-    def _tracked(self, suggest: Callable[..., Any]) -> Callable[..., Any]:
-        del suggest  # the trial has ended and would refuse
+    def _suggest(self, method: str) -> Callable[..., Any]:
         return lambda name, *_arguments, **_options: self[name]
 
 

@@ -34,6 +34,9 @@ PASSES = [
 
 REFUSED = [
     (validators.whole, True, {}, "n is True, expected a whole number of at least 0"),
+    (validators.whole, np.True_, {}, "n is np.True_, expected a whole number of at least 0"),
+    (validators.whole, np.array([1]), {}, "n is array([1]), expected a whole number of at least 0"),
+    (validators.whole, np.array(0.5), {}, "n is array(0.5), expected a whole number of at least 0"),
     (validators.whole, 1.0, {}, "n is 1.0, expected a whole number of at least 0"),
     (
         validators.whole,

@@ -9,16 +9,15 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, SupportsIndex, TypeVar
+from dataclasses import fields
+from typing import Any, SupportsIndex, TypeGuard, TypeVar
 
 from hpsearch.errors import ArgumentError, HpsearchError, OptionError, brief, nearest
 
 Word = TypeVar("Word", bound=str)
 
 
-def check_options(
-    options: object, check: Callable[..., Any], *names: str, **bounds: object
-) -> None:
+def check_options(options: Any, check: Callable[..., Any], *names: str, **bounds: object) -> None:
     """Check fields of a frozen dataclass of options, and keep what the check returns.
 
     For ``__post_init__``. A field that is None stays None if that is its default.
@@ -32,14 +31,14 @@ def check_options(
     Raises:
         OptionError: A field has a value that it cannot have.
     """
-    defaults = type(options).__dataclass_fields__  # type: ignore[attr-defined]
+    defaults = {field.name: field.default for field in fields(options)}
     for name in names:
         value = getattr(options, name)
-        if value is not None or defaults[name].default is not None:
+        if value is not None or defaults[name] is not None:
             object.__setattr__(options, name, check(name, value, error=OptionError, **bounds))
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether it is an int or a float, NaN and infinities among them; a flag is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -56,10 +55,9 @@ def whole(
 
     NumPy's integers are whole numbers; ``True`` and ``1.0`` are not.
     """
-    if not isinstance(value, bool) and isinstance(value, SupportsIndex):
-        number = value.__index__()
-        if number >= least and (below is None or number < below):
-            return number
+    number = _index(value)
+    if number is not None and number >= least and (below is None or number < below):
+        return number
     bound = "" if below is None else f" and below {below}"
     raise error(f"{name} is {brief(value)}, expected a whole number of at least {least}{bound}")
 
@@ -107,8 +105,7 @@ def number(
     The error calls it what ``kind`` says.
     """
     if (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
+        is_number(value)
         # False for NaN, and for an int that no float can hold.
         and abs(value) <= sys.float_info.max
         and value >= least
@@ -202,6 +199,15 @@ def texts(name: str, value: object, *, error: type[HpsearchError] = ArgumentErro
     """Return the items of a list of texts."""
     listed = items(name, value, error=error)
     return [text(f"an item of {name}", item, error=error) for item in listed]
+
+
+def _index(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        return None
+    try:
+        return value.__index__()
+    except TypeError:  # an array has the method too, whatever is in it
+        return None
 
 
 def _shown(value: object, secret: bool) -> str:

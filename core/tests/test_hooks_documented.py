@@ -56,12 +56,21 @@ RECORDING = """
             calls["hpsearch_report"] += 1
 
         @hookimpl
+        def hpsearch_constrain(self, study, trial):
+            calls["hpsearch_constrain"] += 1
+
+        @hookimpl
+        def hpsearch_amend(self, study, trial):
+            calls["hpsearch_amend"] += 1
+
+        @hookimpl
         def hpsearch_tell(self, study, trial):
             calls["hpsearch_tell"] += 1
 
         @hookimpl
         def hpsearch_best(self, study):
             calls["hpsearch_best"] += 1
+            study.history.amend(study.trials[0], {"seen": True})
 
         @hookimpl
         def hpsearch_close(self, study, error):
@@ -111,7 +120,7 @@ def test_every_hook_is_called_as_often_as_the_page_says(tmp_path):
     with importable(tmp_path):
         hpsearch.search(objective, backend="recording", n_trials=5, progress=False)
         calls = sys.modules["recording"].calls
-    each_trial = ["hpsearch_suggest", "hpsearch_start", "hpsearch_tell"]
+    each_trial = ["hpsearch_suggest", "hpsearch_start", "hpsearch_constrain", "hpsearch_tell"]
     asked_or_reported = ["hpsearch_suggest_parameter", "hpsearch_report"]
     once = dict.fromkeys(SPECIFIED, 1)
     assert calls == {**once, **dict.fromkeys(each_trial, 5), **dict.fromkeys(asked_or_reported, 10)}

@@ -7,10 +7,40 @@ Each takes the argument's name and its value, returns the value as a plain Pytho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, SupportsIndex
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from typing import Any, SupportsIndex, TypeGuard, TypeVar
 
-from hpsearch.errors import ArgumentError, brief
+from hpsearch.errors import ArgumentError, HpsearchError, OptionError, brief, nearest
+
+Word = TypeVar("Word", bound=str)
+
+
+def check_options(options: Any, check: Callable[..., Any], *names: str, **bounds: object) -> None:
+    """Check fields of a frozen dataclass of options, and keep what the check returns.
+
+    For ``__post_init__``. A field that is None stays None if that is its default.
+
+    Args:
+        options: The dataclass.
+        check: One of the checks of this module.
+        names: The fields.
+        bounds: What else the check takes.
+
+    Raises:
+        OptionError: A field has a value that it cannot have.
+    """
+    defaults = {field.name: field.default for field in fields(options)}
+    for name in names:
+        value = getattr(options, name)
+        if value is not None or defaults[name] is not None:
+            object.__setattr__(options, name, check(name, value, error=OptionError, **bounds))
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is an int or a float, NaN and infinities among them; a flag is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def whole(
@@ -19,16 +49,15 @@ def whole(
     least: int = 0,
     *,
     below: int | None = None,
-    error: type[ArgumentError] = ArgumentError,
+    error: type[HpsearchError] = ArgumentError,
 ) -> int:
     """Return a whole number of at least ``least``, and below ``below`` if that is given.
 
     NumPy's integers are whole numbers; ``True`` and ``1.0`` are not.
     """
-    if not isinstance(value, bool) and isinstance(value, SupportsIndex):
-        number = value.__index__()
-        if number >= least and (below is None or number < below):
-            return number
+    number = _index(value)
+    if number is not None and number >= least and (below is None or number < below):
+        return number
     bound = "" if below is None else f" and below {below}"
     raise error(f"{name} is {brief(value)}, expected a whole number of at least {least}{bound}")
 
@@ -39,61 +68,147 @@ def optional_whole(
     least: int = 0,
     *,
     below: int | None = None,
-    error: type[ArgumentError] = ArgumentError,
+    error: type[HpsearchError] = ArgumentError,
 ) -> int | None:
     """Return None for None, else a whole number as :func:`whole` does."""
     return None if value is None else whole(name, value, least, below=below, error=error)
 
 
+def limit(
+    name: str, value: object, least: int = 0, *, error: type[HpsearchError] = ArgumentError
+) -> float:
+    """Return a whole number of at least ``least``, or ``math.inf`` for no limit.
+
+    A float without a fraction is taken too, since the type that holds ``math.inf`` is float.
+    """
+    if isinstance(value, float) and value == math.inf:
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    try:
+        return whole(name, value, least)
+    except ArgumentError as refused:
+        raise error(f"{refused} or inf") from None
+
+
+def number(
+    name: str,
+    value: object,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    kind: str = "a finite number",
+    error: type[HpsearchError] = ArgumentError,
+) -> float:
+    """Return a finite number that is at least ``least`` and above ``above``, an int as it is.
+
+    The error calls it what ``kind`` says.
+    """
+    if (
+        is_number(value)
+        # False for NaN, and for an int that no float can hold.
+        and abs(value) <= sys.float_info.max
+        and value >= least
+        and value > above
+    ):
+        return value if isinstance(value, int) else float(value)
+    bound = f" of at least {least}" if least > -math.inf else ""
+    bound += f" above {above}" if above > -math.inf else ""
+    raise error(f"{name} is {brief(value)}, expected {kind}{bound}")
+
+
 def seconds(
-    name: str, value: object, *, error: type[ArgumentError] = ArgumentError
+    name: str, value: object, *, error: type[HpsearchError] = ArgumentError
 ) -> float | None:
     """Return a finite number of seconds above 0, or None for None."""
-    if value is None:
-        return None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
-        if math.isfinite(number) and number > 0:
-            return number
-    raise error(f"{name} is {brief(value)}, expected a finite number of seconds above 0")
+    kind = "a finite number of seconds"
+    return None if value is None else float(number(name, value, above=0, kind=kind, error=error))
 
 
-def flag(name: str, value: object, *, error: type[ArgumentError] = ArgumentError) -> bool:
+def flag(name: str, value: object, *, error: type[HpsearchError] = ArgumentError) -> bool:
     """Return True or False."""
     if isinstance(value, bool):
         return value
     raise error(f"{name} is {brief(value)}, expected True or False")
 
 
-def text(name: str, value: object, *, error: type[ArgumentError] = ArgumentError) -> str:
-    """Return a text that is not empty and can be written to a file as UTF-8."""
-    if isinstance(value, str) and value:
+def text(
+    name: str, value: object, *, secret: bool = False, error: type[HpsearchError] = ArgumentError
+) -> str:
+    """Return a text that is not empty and can be written to a file as UTF-8.
+
+    The error does not show the value where it may be a ``secret``.
+    """
+    if isinstance(value, str) and value.strip():
         try:
             value.encode()
         except UnicodeEncodeError:
             pass
         else:
             return value
-    raise error(f"{name} is {brief(value)}, expected a text that is not empty")
+    raise error(f"{name} is {_shown(value, secret)}, expected a text that is not empty")
+
+
+def one_of(
+    name: str,
+    value: object,
+    known: Iterable[Word],
+    *,
+    hint: str = "",
+    error: type[HpsearchError] = ArgumentError,
+) -> Word:
+    """Return one of the words known; the error names the nearest, and adds the hint."""
+    words = list(known)
+    for word in words:
+        if word == value:
+            return word
+    *most, last = map(repr, words)
+    expected = f"{', '.join(most)} or {last}" if most else last
+    meant = nearest(value, words) if isinstance(value, str) else ""
+    raise error(f"{name} is {brief(value)}, expected {expected}{meant and '.'}{meant}{hint}")
 
 
 def mapping(
-    name: str, value: object, *, error: type[ArgumentError] = ArgumentError
+    name: str,
+    value: object,
+    *,
+    kind: str = "a mapping of names to values",
+    secret: bool = False,
+    error: type[HpsearchError] = ArgumentError,
 ) -> dict[str, Any]:
-    """Return a mapping of names to values as a dict."""
+    """Return a mapping of names to values as a dict; the error calls it what ``kind`` says.
+
+    The error does not show the value where it may hold a ``secret``.
+    """
     if not isinstance(value, Mapping):
-        raise error(f"{name} is {brief(value)}, expected a mapping of names to values")
+        raise error(f"{name} is {_shown(value, secret)}, expected {kind}")
     for key in value:
         if not isinstance(key, str):
             raise error(f"{name} has the key {brief(key)}, expected names as text")
     return dict(value)
 
 
-def items(name: str, value: object, *, error: type[ArgumentError] = ArgumentError) -> list[Any]:
-    """Return the items of a list, a tuple or another iterable; a text is none."""
+def items(name: str, value: object, *, error: type[HpsearchError] = ArgumentError) -> list[Any]:
+    """Return the items of a list, a tuple or another iterable; a text or a mapping is not one."""
     if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
         raise error(f"{name} is {brief(value)}, expected a list")
     return list(value)
+
+
+def texts(name: str, value: object, *, error: type[HpsearchError] = ArgumentError) -> list[str]:
+    """Return the items of a list of texts."""
+    listed = items(name, value, error=error)
+    return [text(f"an item of {name}", item, error=error) for item in listed]
+
+
+def _index(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        return None
+    try:
+        return value.__index__()
+    except TypeError:  # an array has the method too, whatever is in it
+        return None
+
+
+def _shown(value: object, secret: bool) -> str:
+    return type(value).__name__ if secret else brief(value)

@@ -20,15 +20,15 @@ from hpsearch.execution.messages import answer
 from hpsearch.execution.pickling import pack
 from hpsearch.study.outcome import Outcome
 from hpsearch.study.serial import payload_of
-from hpsearch.transformers.pristine import quick_collections
+from hpsearch.transformers.snapshot import freeze_gc
 
 COSTS = ("_runtime", "_per_second", "_time")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_thread_and_quick_collections():
+def one_thread_and_frozen_gc():
     torch.set_num_threads(1)
-    with quick_collections():
+    with freeze_gc():
         yield
 
 

@@ -16,7 +16,7 @@ from hpsearch.errors import ArgumentError
 from hpsearch.transformers import TrainerObjective
 from hpsearch.transformers.arguments import obstacle, with_values
 from hpsearch.transformers.declared import check_distribution
-from hpsearch.transformers.reads import SpaceFunction
+from hpsearch.transformers.tracked import SpaceFunction
 
 FIELDS = [field.name for field in dataclasses.fields(Seq2SeqTrainingArguments) if field.init]
 PLAIN = TrainingArguments(output_dir="unused", use_cpu=True, report_to=[])

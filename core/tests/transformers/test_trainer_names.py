@@ -7,7 +7,7 @@ import pytest
 import hpsearch
 from hpsearch.errors import ArgumentError, SearchFailedError
 from hpsearch.transformers import TrainerObjective
-from hpsearch.transformers.reads import SpaceFunction
+from hpsearch.transformers.tracked import SpaceFunction
 
 WIDTH = {"width": hpsearch.Int(3, 5)}
 
@@ -204,7 +204,7 @@ def test_an_error_of_the_users_own_stays_what_it_is(make_trainer, search, toys):
 def test_a_space_function_knows_what_it_returned_for_this_trial_alone():
     """It is not called in trials whose space was read beforehand, from what it returned."""
     function = SpaceFunction(lambda trial: {"learning_rate": 0.1})
-    first, second = hpsearch.Trial(0), hpsearch.Trial(1)
+    first, second = hpsearch.TrialRecord(0), hpsearch.TrialRecord(1)
     function(first)
     assert function.returned(first) == {"learning_rate"}
     assert function.returned(second) is None

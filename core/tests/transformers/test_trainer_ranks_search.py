@@ -164,7 +164,7 @@ def test_rank_0_alone_runs_the_search_and_writes_its_journal(ranks):
 @pytest.mark.parametrize(
     ("scenario", "error"),
     [
-        ("misspelt", "ArgumentError: 'learning_rat' is no field"),
+        ("misspelt", "ArgumentError: 'learning_rat' is not a field"),
         ("unread", "ArgumentError: 'never_read' is searched and changes nothing"),
         ("wrong_on_rank_1_alone", "ArgumentError: the Trainer has no eval_dataset"),
         ("each_for_itself", "ArgumentError: 2 processes were started, and the Trainer trains in"),

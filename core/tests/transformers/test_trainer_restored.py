@@ -12,7 +12,7 @@ from transformers.trainer_callback import ExportableState
 import hpsearch
 from hpsearch.errors import SearchFailedError
 from hpsearch.transformers import TrainerObjective
-from hpsearch.transformers.pristine import quick_collections
+from hpsearch.transformers.snapshot import freeze_gc
 
 LR = {"learning_rate": hpsearch.Float(1e-3, 0.1, log=True)}
 SPACE = {
@@ -242,13 +242,13 @@ def test_a_search_makes_collections_quick(make_trainer, search):
         gc.freeze()
 
 
-def test_quick_collections_set_the_rest_of_the_process_aside_and_bring_it_back():
+def test_freeze_gc_sets_the_rest_of_the_process_aside_and_brings_it_back():
     frozen = gc.get_freeze_count()
     gc.unfreeze()
     try:
-        with quick_collections():
+        with freeze_gc():
             assert gc.get_freeze_count() > 0
-            with quick_collections():  # already so: left alone
+            with freeze_gc():  # already so: left alone
                 pass
             assert gc.get_freeze_count() > 0
         assert gc.get_freeze_count() == 0

@@ -25,7 +25,12 @@ class Storage(Channel):
         self.copies = {}
         self.facts = {}
 
+    def of(self, record):
+        self.record = record
+        return self
+
     def report(self, step, values, checkpoint=None):
+        self.record.report(step, values)
         self.values[step] = values[0]
         if checkpoint is not None:
             self.copies[step] = str(self.folder / str(len(list(self.folder.iterdir()))))
@@ -50,7 +55,7 @@ def segment(tmp_path_factory):
         objective.prepare(study)
         payload = {"number": number, "id": str(number), "params": params, "study_seed": 1}
         storage = Storage(folder, stop_at)
-        outcome = Evaluate(objective, None, 1)({**payload, "resume_from": resume_from}, storage)
+        outcome = Evaluate(objective, None, 1)({**payload, "resume_from": resume_from}, storage.of)
         if outcome.exception is not None:
             raise outcome.exception
         return outcome, storage

@@ -265,7 +265,7 @@ def test_an_unknown_option_is_an_error_with_the_nearest_name():
         ({"pruner": object()}, "pruner is <object .*expected an object such as optuna.pruners"),
         ({"pruner": optuna.pruners.NopPruner}, "pruner is the class NopPruner"),
         ({"storage": 3}, "storage is 3, expected an object such as 'sqlite:///optuna.db'"),
-        ({"study_name": 3}, "study_name is 3, expected text"),
+        ({"study_name": 3}, "study_name is 3, expected a text"),
         ({"load_if_exists": "yes"}, "load_if_exists is 'yes', expected True or False"),
         ({"load_if_exists": True, "storage": "sqlite://"}, "needs study_name="),
     ],

@@ -124,8 +124,11 @@ def test_the_misspelt_transformation_of_transformers_is_understood_and_said(capl
         ([{**X, "grid": [1, 2]}], "'x': expected bounds or a grid"),
         ([{**X, "bounds": {"min": 0}}], "'x': bounds is"),
         ([{**X, "bounds": {"min": 1, "max": 0}}], "'x': low 1.0 is above high 0.0"),
-        ([{**X, "bounds": {"min": "0", "max": 1}}], "'x': '0' is no number"),
-        ([{**X, "type": "int", "bounds": {"min": 0.5, "max": 1}}], "'x': 0.5 is no whole number"),
+        ([{**X, "bounds": {"min": "0", "max": 1}}], "'x': '0' is not a number"),
+        (
+            [{**X, "type": "int", "bounds": {"min": 0.5, "max": 1}}],
+            "'x': 0.5 is not a whole number",
+        ),
         ([{**X, "transformation": "ln"}], "'x': transformation is 'ln'"),
         ([{**X, "transformation": "log"}], "'x': log=True needs low above 0"),
         ([{**X, "prior": {"name": "uniform"}}], "'x': prior is"),

@@ -66,7 +66,7 @@ def test_the_bandwidth_is_how_many_may_be_open():
         ({"compute_mode": "kde"}, "expected 'default' or 'kde_only'"),
         ({"compute_mode": "kde_only", "api_url": URL}, "compute_mode is for driver='lite'"),
         ({"api_token": SECRET}, "api_url is missing"),
-        ({"api_token": 5, "api_url": URL}, "api_token is int, expected text"),
+        ({"api_token": 5, "api_url": URL}, "api_token is int, expected a text"),
         ({"project": "mine"}, "'project' needs a server"),
         ({"experiment_id": 7, "runs": True}, "'experiment_id', 'runs' need a server"),
         ({"runs": True, "api_url": URL}, "runs=True needs project="),
@@ -77,7 +77,10 @@ def test_the_bandwidth_is_how_many_may_be_open():
         ({"num_solutions": 2}, "compute_mode='kde_only'"),
         ({"metrics": "loss"}, "metrics is 'loss', expected a list"),
         ({"linear_constraints": {"type": "less_than"}}, "linear_constraints is .* expected a list"),
-        ({"proxies": "http://me:pass@proxy", "api_url": URL}, "proxies is no mapping"),
+        (
+            {"proxies": "http://me:pass@proxy", "api_url": URL},
+            "proxies is str, expected URLs by scheme",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(options, problem):

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from hpsearch.transformers import disable, enable, hyperparameter_search
-from hpsearch.transformers.pristine import quick_collections
+from hpsearch.transformers.snapshot import freeze_gc
 
 
 class Net(nn.Module):
@@ -68,7 +68,7 @@ def trainer(tmp_path, server, monkeypatch):
         model_init=lambda trial: Net() if trial is None or trial.assignments else None,
     )
     trainer.remove_callback(PrinterCallback)
-    with quick_collections():
+    with freeze_gc():
         yield trainer
 
 

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from hpsearch.transformers import disable, enable, hyperparameter_search
-from hpsearch.transformers.pristine import quick_collections
+from hpsearch.transformers.snapshot import freeze_gc
 
 SEEN: list[dict[str, Any]] = []
 CONFIG = BertConfig(
@@ -75,7 +75,7 @@ def compute_objective(metrics):
 def one_thread():
     SEEN.clear()
     torch.set_num_threads(1)
-    with quick_collections():
+    with freeze_gc():
         yield
 
 

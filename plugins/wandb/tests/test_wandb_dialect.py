@@ -152,7 +152,7 @@ def test_nested_parameters_become_groups_and_reach_the_objective_both_ways():
         ({"values": [1, True]}, "are equal"),
         ({"parameters": {}}, "nested"),
         ({"parameters": {"a.b": {"value": 1}}}, "no '.'"),
-        (0.5, "is no mapping"),
+        (0.5, "is not a mapping"),
     ],
 )
 def test_a_wrong_definition_is_refused_naming_the_parameter_and_what_is_right(definition, named):
@@ -192,7 +192,7 @@ def test_other_ways_of_writing_a_space_are_not_taken_for_a_sweep_config(other):
     assert not DIALECT.recognises(other)
 
 
-def test_another_backend_says_what_it_does_not_heed(caplog):
+def test_another_backend_says_what_it_ignores(caplog):
     caplog.set_level("INFO", logger="hpsearch")
     config = {"method": "bayes", "early_terminate": {}, "parameters": {"x": {"min": 0.0, "max": 1}}}
     hpsearch.search(lambda t: t["x"], config, backend="random", n_trials=1, progress=False)

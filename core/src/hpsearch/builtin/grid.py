@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import OptionError, SpaceError
+from hpsearch.errors import SpaceError
 from hpsearch.plugins.backend import EXHAUSTED, Backend, Capabilities, Exhausted
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.space.space import Space
+from hpsearch.validators import check_options, flag
 
 if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord
@@ -31,8 +32,7 @@ class GridOptions:
     shuffle: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.shuffle, bool):
-            raise OptionError(f"shuffle is {self.shuffle!r}, expected True or False")
+        check_options(self, flag, "shuffle")
 
 
 class GridBackend(Backend):

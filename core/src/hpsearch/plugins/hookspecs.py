@@ -193,7 +193,7 @@ HOOKS = (
     "hpsearch_report",
     "hpsearch_constrain",
     "hpsearch_tell",
-    "hpsearch_amend",
     "hpsearch_best",
+    "hpsearch_amend",
     "hpsearch_close",
 )

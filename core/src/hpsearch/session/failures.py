@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable
 
 from hpsearch.errors import ArgumentError
 from hpsearch.study.outcome import TrialState, qualified_name
 from hpsearch.study.record import TrialRecord
+from hpsearch.validators import limit
 
 logger = logging.getLogger("hpsearch")
 
@@ -25,7 +25,7 @@ class FailurePolicy:
             none at all before the first trial that ends well, since then the code is wrong.
 
     Raises:
-        ArgumentError: ``catch`` holds something else, or ``max_failures`` is no such number.
+        ArgumentError: ``catch`` holds something else, or ``max_failures`` is not such a number.
     """
 
     def __init__(
@@ -39,18 +39,11 @@ class FailurePolicy:
         for item in types:
             if not (isinstance(item, type) and issubclass(item, Exception)):
                 raise ArgumentError(f"catch has {item!r}, expected subclasses of Exception")
-        if max_failures is not None and (
-            isinstance(max_failures, bool)
-            or not isinstance(max_failures, int | float)
-            or not (max_failures >= 0)
-            or (max_failures != math.inf and max_failures != int(max_failures))
-        ):
-            raise ArgumentError(
-                f"max_failures is {max_failures!r}, expected a whole number of at least 0 or inf"
-            )
         self._caught = frozenset(qualified_name(item) for item in types)
         self._told = max_failures is not None
-        self._allowed = DEFAULT_MAX_FAILURES if max_failures is None else max_failures
+        self._allowed = (
+            DEFAULT_MAX_FAILURES if max_failures is None else limit("max_failures", max_failures)
+        )
         self._row = 0
         self._success = False
 

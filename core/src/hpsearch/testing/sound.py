@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hpsearch.errors import OptionError
 from hpsearch.plugins.backend import Backend, Capabilities, Exhausted
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.study.seeds import derive_seed
+from hpsearch.validators import check_options, number
 
 if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
@@ -32,8 +32,7 @@ class SoundOptions:
     warmth: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.warmth < 0:
-            raise OptionError(f"warmth is {self.warmth!r}, expected at least 0")
+        check_options(self, number, "warmth", least=0)
 
 
 class Sound(Backend):

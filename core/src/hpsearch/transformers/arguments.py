@@ -1,7 +1,7 @@
 """Which fields of TrainingArguments a search can set on a Trainer, and setting them.
 
 A field is *live* when a Trainer that exists reads it again in each training, after its batch size
-and its accelerator have been made anew; nearly all are. The others are listed here with the way
+and its accelerator have been made again; nearly all are. The others are listed here with the way
 that works. The tests hold this list against the installed transformers: each live field, set on a
 used Trainer, gives what a new Trainer gives.
 """
@@ -108,15 +108,15 @@ def check_not_misspelt(trainer: type[Trainer], args: TrainingArguments, name: st
     close = get_close_matches(name, live, n=1, cutoff=_CLOSE)
     if close:
         raise ArgumentError(
-            f"{name!r} is no field of {type(args).__name__}. Did you mean {close[0]!r}? A "
+            f"{name!r} is not a field of {type(args).__name__}. Did you mean {close[0]!r}? A "
             "parameter of the model needs a name that is further from it"
         )
 
 
 def unread(name: str, args: TrainingArguments, reader: str) -> ArgumentError:
-    """Return the error for a name that is no field and that nobody reads."""
+    """Return the error for a name that is not a field and that nobody reads."""
     return ArgumentError(
-        f"{name!r} is searched and changes nothing: it is no field of {type(args).__name__}"
+        f"{name!r} is searched and changes nothing: it is not a field of {type(args).__name__}"
         f".{nearest(name, field_names(args))} {reader}"
     )
 

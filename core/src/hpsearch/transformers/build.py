@@ -9,8 +9,8 @@ from transformers import Trainer, TrainingArguments, enable_full_determinism, se
 
 from hpsearch.errors import ArgumentError
 from hpsearch.transformers import arguments
-from hpsearch.transformers.pristine import release_frames, start_afresh
-from hpsearch.transformers.reads import ReadTrial
+from hpsearch.transformers.snapshot import release_frames, start_afresh
+from hpsearch.transformers.tracked import TrackedTrial
 
 TrainerFactory: TypeAlias = Callable[[Any], Trainer]
 """Takes the trial, a mapping of the parameters; returns a Trainer built with them."""
@@ -62,7 +62,7 @@ def check_process(name: str) -> None:
         raise ArgumentError(f"{name!r} cannot be searched: {arguments.PROCESS}")
 
 
-def built(trainer_factory: TrainerFactory, view: ReadTrial) -> Trainer:
+def built(trainer_factory: TrainerFactory, view: TrackedTrial) -> Trainer:
     """Return the Trainer that the factory builds for a trial.
 
     The seed is set before, to the trial's ``seed`` where that is searched and else to the default

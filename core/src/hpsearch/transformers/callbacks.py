@@ -48,7 +48,7 @@ def listen(trainer: Trainer, run: TrialRun) -> None:
 
     ``evaluate`` is listened to and not the event ``on_evaluate``: with several evaluation sets
     there is one event for each, and the objective needs all their metrics. An evaluation that
-    names its own data or prefix is somebody else's and is passed over, and so is one outside of
+    names its own data or prefix is somebody else's and is ignored, and so is one outside of
     training.
     """
     trainer.callback_handler.callbacks.insert(0, TrialCallback(run))

@@ -18,7 +18,8 @@ from hpsearch.study.best import pareto_front
 from hpsearch.study.outcome import TrialState
 from hpsearch.transformers import compat
 from hpsearch.transformers.build import TrainerFactory, built, set_up
-from hpsearch.transformers.reads import RecordedTrial
+from hpsearch.transformers.tracked import RecordedTrial
+from hpsearch.validators import whole
 
 if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord
@@ -35,16 +36,11 @@ class CheckpointKeeper:
             front does, since each of its trials is an answer.
 
     Raises:
-        ArgumentError: ``count`` is no such number.
+        ArgumentError: ``count`` is not such a number.
     """
 
     def __init__(self, count: int) -> None:
-        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-            raise ArgumentError(
-                f"keep_checkpoints is {count!r}, expected a whole number of at least 0, or None to "
-                "leave every checkpoint that the Trainer saves"
-            )
-        self._count = count
+        self._count = whole("keep_checkpoints", count)
 
     @hookimpl
     def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
@@ -108,7 +104,7 @@ def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Modu
     if not isinstance(trainer, Trainer):
         trainer = built(trainer, trial)
     if trainer.model_init is not None:
-        # What is no part of the checkpoint, such as the model below an adapter, comes out the same.
+        # What the checkpoint lacks, such as the model below an adapter, comes out the same.
         set_seed(best.trial.attrs["training_seed"])
         build: Callable[[Any], nn.Module] = trainer.call_model_init
         trainer.model = build(trial)

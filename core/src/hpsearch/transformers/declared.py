@@ -37,7 +37,7 @@ def typed(args: TrainingArguments, name: str, value: Any) -> Any:
     """Return a value as the field's declared type, changed only where nothing is lost.
 
     A whole float becomes an int for an int field; digits in a text, as categorical parameters of
-    SigOpt have them, become a number. ``"False"`` is no bool, and 2.5 no number of steps.
+    SigOpt have them, become a number. ``"False"`` is not a bool, and 2.5 is not a number of steps.
 
     Raises:
         ArgumentError: The value is not of that type.

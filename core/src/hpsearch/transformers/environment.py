@@ -1,4 +1,4 @@
-"""Where a trial ran: what its objective may hang on besides parameters, seed and data."""
+"""Where a trial ran: what its objective may depend on apart from parameters, seed and data."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from hpsearch.errors import ArgumentError, listed
 from hpsearch.study.trial import as_floats
+from hpsearch.validators import one_of
 
 logger = logging.getLogger("hpsearch")
 
@@ -33,7 +34,7 @@ def default_objective(metrics: Mapping[str, Any]) -> float:
     evaluation cost (times, speeds, memory) never counts.
 
     Raises:
-        ArgumentError: There is no metric at all, or one is no number.
+        ArgumentError: There is no metric at all, or one is not a number.
     """
     counted = counted_metrics(metrics)
     for name in counted:
@@ -73,8 +74,7 @@ class Objective:
     """
 
     def __init__(self, compute: ComputeObjective | None, taken_from: ObjectiveFrom) -> None:
-        if taken_from not in ("last", "best"):
-            raise ArgumentError(f"objective_from is {taken_from!r}, expected 'last' or 'best'")
+        one_of("objective_from", taken_from, ("last", "best"))
         if compute is not None and not callable(compute):
             raise ArgumentError(
                 f"compute_objective is {compute!r}, expected a function of the metrics"
@@ -135,7 +135,7 @@ class Objective:
 
         Raises:
             ArgumentError: The default objective finds no number in the metrics.
-            TypeError: ``compute_objective`` returned something that is no number.
+            TypeError: ``compute_objective`` returned something that is not a number.
         """
         if self.compute is not None:
             return as_floats(self.compute(dict(metrics)))

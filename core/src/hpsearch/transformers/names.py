@@ -40,7 +40,7 @@ class RunNames:
             folder: Where the runs' folders are.
 
         Raises:
-            ArgumentError: ``hp_name`` returned something that is no name of a folder.
+            ArgumentError: ``hp_name`` returned something that is not the name of a folder.
         """
         if self.hp_name is None:
             return f"run-{trial.id}"

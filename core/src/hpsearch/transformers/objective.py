@@ -28,12 +28,12 @@ from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.environment import environment
 from hpsearch.transformers.metrics import ComputeObjective, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
-from hpsearch.transformers.pristine import borrowed, settle
 from hpsearch.transformers.ranks.launch import processes
-from hpsearch.transformers.reads import ReadTrial, SpaceFunction
 from hpsearch.transformers.recipe import Recipe
-from hpsearch.transformers.resume import check_saving, going_on
+from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
 from hpsearch.transformers.run import TrialRun
+from hpsearch.transformers.snapshot import freeze_gc_for_good, restored
+from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial
 
 if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord
@@ -103,7 +103,7 @@ class TrainerObjective:
         self._space_function = space_function
         self._processes = processes
         self._consumed: set[str] = set()
-        self._hand_in = False
+        self._reports_checkpoints = False
         self._has_travelled = False
 
     # Before the first trial.
@@ -116,7 +116,7 @@ class TrainerObjective:
                 or a parameter has values that its field cannot take.
         """
         self._consumed.clear()
-        self._hand_in = study.capabilities.checkpoints
+        self._reports_checkpoints = study.capabilities.checkpoints
         trainer = None if self._recipe is None else self._recipe.trainer
         names = study.parameter_names or ()
         parameters = study.space.parameters if study.space is not None else {}
@@ -127,7 +127,7 @@ class TrainerObjective:
                 self._check_name(trainer, name)
                 if name in arguments.field_names(trainer.args) and name in parameters:
                     check_distribution(trainer.args, name, parameters[name])
-        if trainer is not None and self._hand_in:
+        if trainer is not None and self._reports_checkpoints:
             check_saving(trainer.args)
         has_metrics = None if trainer is None else trainer.compute_metrics is not None
         self._objective.announce(study.directions, has_metrics)
@@ -136,7 +136,7 @@ class TrainerObjective:
             enqueue_baseline(trainer.args, study)
 
     def follow(self, directions: Sequence[str]) -> None:
-        """Take part, in a process beside the one that runs the search and calls ``prepare``."""
+        """Take part, in another process than the one that runs the search and calls ``prepare``."""
         self._objective.directions = tuple(directions)
 
     def _check_name(self, trainer: Trainer, name: str) -> None:
@@ -164,20 +164,24 @@ class TrainerObjective:
             raise SearchAborted(error) from error
 
     def _run(self, trial: Trial) -> tuple[float, ...]:
-        view = ReadTrial(trial)
+        view = TrackedTrial(trial)
         if self._has_travelled:
             self._processes = processes()
         trainer = self._source(view)
         if self._has_travelled:
             self._has_travelled = False
-            settle()
-        with borrowed(trainer):
+            freeze_gc_for_good()
+        with restored(trainer):
             run = TrialRun(
-                trainer, trial, self._objective, keep=self._checkpoint, hand_in=self._hand_in
+                trainer,
+                trial,
+                self._objective,
+                keep=self._checkpoint,
+                reports_checkpoints=self._reports_checkpoints,
             )
             values = self._values_for_arguments(trainer, view)
             set_up(trainer, values)
-            if self._hand_in:
+            if self._reports_checkpoints:
                 check_saving(trainer.args)
             trial.channel.annotate("arguments", values)
             trial.channel.annotate("training_seed", trainer.args.seed)
@@ -185,7 +189,7 @@ class TrainerObjective:
             listen(trainer, run)
             self._begin_once_built(trainer, view, run)
             try:
-                with going_on(trainer, trial) as options:
+                with resume_from_checkpoint(trainer, trial) as options:
                     trainer.train(**options)
                 return run.end()
             except TrialPruned:
@@ -195,7 +199,7 @@ class TrainerObjective:
             finally:
                 run.note_checkpoints()
 
-    def _source(self, view: ReadTrial) -> Trainer:
+    def _source(self, view: TrackedTrial) -> Trainer:
         if self._factory is not None:
             trainer = built(self._factory, view)
         else:
@@ -204,7 +208,7 @@ class TrainerObjective:
         check_world(trainer, self._processes)
         return trainer
 
-    def _values_for_arguments(self, trainer: Trainer, view: ReadTrial) -> dict[str, Any]:
+    def _values_for_arguments(self, trainer: Trainer, view: TrackedTrial) -> dict[str, Any]:
         """Return what is set on the arguments: every field that the factory has not read."""
         values = {}
         for name in sorted(self._returned(view.trial) - view.read):
@@ -218,7 +222,7 @@ class TrainerObjective:
         returned = None if function is None else function.returned(trial)
         return frozenset(trial) if returned is None else returned
 
-    def _begin_once_built(self, trainer: Trainer, view: ReadTrial, run: TrialRun) -> None:
+    def _begin_once_built(self, trainer: Trainer, view: TrackedTrial, run: TrialRun) -> None:
         """Build the model from the trial, then check what was read and name the run.
 
         ``Trainer.train`` refuses trials that are not Optuna's own, so the trial reaches
@@ -240,7 +244,7 @@ class TrainerObjective:
 
         vars(trainer)["call_model_init"] = call_model_init
 
-    def _check_read(self, trainer: Trainer, view: ReadTrial) -> None:
+    def _check_read(self, trainer: Trainer, view: TrackedTrial) -> None:
         """Refuse a name that changes nothing, the first time that it is met."""
         names = frozenset(view.trial) - view.read - arguments.field_names(trainer.args)
         names -= _groups(view.trial)  # their members speak for them

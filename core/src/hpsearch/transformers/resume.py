@@ -57,7 +57,7 @@ def check_saving(args: TrainingArguments) -> None:
 
 
 @contextmanager
-def going_on(trainer: Trainer, trial: Trial) -> Iterator[dict[str, Any]]:
+def resume_from_checkpoint(trainer: Trainer, trial: Trial) -> Iterator[dict[str, Any]]:
     """Yield the options for ``trainer.train`` that go on from the trial's checkpoint, if any.
 
     The checkpoint itself stays as it is: the Trainer gets a folder of links to its files, with a
@@ -75,14 +75,14 @@ def going_on(trainer: Trainer, trial: Trial) -> Iterator[dict[str, Any]]:
         state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
         if not is_own(record, trial):
             state.best_metric = state.best_global_step = state.best_model_checkpoint = None
-        _count_anew(trainer, state, str(Path(name, TRAINER_STATE_NAME)))
+        _count_again(trainer, state, str(Path(name, TRAINER_STATE_NAME)))
         compat.load_weights_when_resuming(trainer)
         same_optimizer = record.get("optim", str(trainer.args.optim)) == str(trainer.args.optim)
         compat.load_no_hyperparameters(trainer, state, same_optimizer)
         yield {"resume_from_checkpoint": name}
 
 
-def _count_anew(trainer: Any, state: Any, path: str) -> None:
+def _count_again(trainer: Any, state: Any, path: str) -> None:
     """Count the steps made so far, and those between evaluations, by the arguments in force.
 
     As many epochs as before are over, with a batch size that may be another. Where ``max_steps``

@@ -45,20 +45,27 @@ class TrialRun:
         objective: What the metrics are turned into, and which evaluation counts.
         keep: Whether the evaluation that counts has to leave a checkpoint, also where the
             Trainer's arguments save none.
-        hand_in: Whether each evaluation is reported with a checkpoint to go on from. Whoever gets
-            it makes a copy before the next one: a run keeps the last and the one that counts.
+        reports_checkpoints: Whether each evaluation is reported with a checkpoint from which a
+            trial can continue. Whoever gets it makes a copy before the next one: a run keeps the
+            last and the one that counts.
     """
 
     def __init__(
-        self, trainer: Trainer, trial: Trial, objective: Objective, *, keep: bool, hand_in: bool
+        self,
+        trainer: Trainer,
+        trial: Trial,
+        objective: Objective,
+        *,
+        keep: bool,
+        reports_checkpoints: bool,
     ) -> None:
         self.trainer = trainer
         self.trial = trial
         self.name = ""
         self.counting: Evaluation | None = None
         self._objective = objective
-        self._keep = keep or hand_in
-        self._hand_in = hand_in
+        self._keep = keep or reports_checkpoints
+        self._reports_checkpoints = reports_checkpoints
         self._unreported: Evaluation | None = None
         self._saved: list[int] = []
         self._asked_for: set[int] = set()
@@ -85,12 +92,12 @@ class TrialRun:
         evaluation = self._evaluation(metrics)
         if self._counts(evaluation):
             self.counting = evaluation
-        if self._hand_in or (self._keep and self.counting is evaluation):
+        if self._reports_checkpoints or (self._keep and self.counting is evaluation):
             control = self.trainer.control
             if not control.should_save:
                 self._asked_for.add(evaluation.step)
                 control.should_save = True
-        if self._hand_in:
+        if self._reports_checkpoints:
             self._unreported = evaluation
         else:
             self._report(evaluation, None)
@@ -105,7 +112,7 @@ class TrialRun:
         self._from_before.discard(step)
         self._drop_all_but(step)
         self.note_checkpoints()
-        if self._hand_in:
+        if self._reports_checkpoints:
             folder = self._folder(step).absolute()
             counting = None if self.counting is None else self.counting.to_dict()
             asked_for = step in self._asked_for
@@ -153,7 +160,7 @@ class TrialRun:
             self._report(evaluation, checkpoint)
 
     def _report(self, evaluation: Evaluation, checkpoint: str | None) -> None:
-        # A training that begins anew (auto_find_batch_size) meets the same steps again.
+        # A training that begins again (auto_find_batch_size) meets the same steps again.
         if evaluation.step not in self.trial.intermediate:
             self.trial.report(evaluation.values, evaluation.step, checkpoint)
             if self.trial.should_prune():

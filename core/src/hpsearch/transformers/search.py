@@ -15,11 +15,12 @@ from hpsearch.transformers.build import TrainerFactory
 from hpsearch.transformers.checkpoints import CheckpointKeeper
 from hpsearch.transformers.metrics import ComputeObjective, ObjectiveFrom
 from hpsearch.transformers.objective import TrainerObjective
-from hpsearch.transformers.pristine import quick_collections
 from hpsearch.transformers.ranks.launch import processes
-from hpsearch.transformers.ranks.search import check_alone, check_bound, search_together
-from hpsearch.transformers.reads import SpaceFunction
+from hpsearch.transformers.ranks.search import check_alone, search_together
+from hpsearch.transformers.snapshot import freeze_gc
+from hpsearch.transformers.tracked import SpaceFunction
 from hpsearch.transformers.upstream import DEFAULT_SPACE, backend_name, translated
+from hpsearch.validators import number
 
 logger = logging.getLogger("hpsearch")
 
@@ -102,8 +103,8 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
             **{"direction": direction, **options, **place},
         )
 
-    check_bound(rank_timeout)
-    with quick_collections():
+    rank_timeout = number("rank_timeout", rank_timeout, above=0, kind="a finite number of seconds")
+    with freeze_gc():
         if processes() == 1:
             study = run(make())
         else:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hpsearch import Backend, Capabilities, Float, Int, Study, Trial, hookimpl
+from hpsearch import Backend, Capabilities, Float, Int, Study, TrialRecord, hookimpl
 from hpsearch.errors import OptionError, SpaceError
 from hpsearch.space.distributions import Distribution
 
@@ -47,14 +47,14 @@ class CmaesBackend(Backend):
         self._restart()
 
     @hookimpl
-    def hpsearch_suggest(self, trial: Trial) -> Mapping[str, Any]:
+    def hpsearch_suggest(self, trial: TrialRecord) -> Mapping[str, Any]:
         self._optimizer.reseed_rng(trial.seed)  # So a resumed search draws nothing twice.
         point, self._asked[trial.number] = self._optimizer.ask()
         axes = zip(self._axes.items(), point.tolist(), strict=True)
         return {name: axis.value_at(position) for (name, axis), position in axes}
 
     @hookimpl
-    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         point = self._asked.pop(trial.number, None)
         if trial.objective is None:
             return  # CMA-ES ranks results; a failed or pruned trial has none.

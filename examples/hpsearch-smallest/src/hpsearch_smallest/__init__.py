@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from hpsearch import Backend, Capabilities, Study, Trial, hookimpl
+from hpsearch import Backend, Capabilities, Study, TrialRecord, hookimpl
 
 
 class Smallest(Backend):
@@ -21,7 +21,7 @@ class Smallest(Backend):
         self._cost = float("inf")
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: Trial) -> Mapping[str, Any]:
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any]:
         assert study.space is not None  # It does not declare define_by_run.
         rng = random.Random(trial.seed)
         drawn = study.space.sample(rng)
@@ -29,7 +29,7 @@ class Smallest(Backend):
         return {**drawn, **self._best, changed: drawn[changed]}
 
     @hookimpl
-    def hpsearch_tell(self, study: Study, trial: Trial) -> None:
+    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         if trial.objective is None:
             return  # It failed or was pruned.
         cost = trial.objective if study.directions == ("minimize",) else -trial.objective

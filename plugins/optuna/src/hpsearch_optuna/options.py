@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.errors import OptionError
+from hpsearch.validators import check_options, flag, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,8 @@ class OptunaOptions:
         _check_object("pruner", self.pruner, "prune", "optuna.pruners.MedianPruner()")
         if not isinstance(self.storage, str):
             _check_object("storage", self.storage, "create_new_study", "'sqlite:///optuna.db'")
-        if self.study_name is not None and not isinstance(self.study_name, str):
-            raise OptionError(f"study_name is {self.study_name!r}, expected text")
-        if not isinstance(self.load_if_exists, bool):
-            raise OptionError(f"load_if_exists is {self.load_if_exists!r}, expected True or False")
+        check_options(self, text, "study_name")
+        check_options(self, flag, "load_if_exists")
         if self.load_if_exists and self.storage is not None and self.study_name is None:
             raise OptionError("load_if_exists=True needs study_name=, the study to continue")
 

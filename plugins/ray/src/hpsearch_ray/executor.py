@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hpsearch.errors import OptionError
 from hpsearch.execution.executor import LoopExecutor
+from hpsearch.validators import check_options, whole
 from hpsearch_ray.options import RayOptions
 
 if TYPE_CHECKING:
@@ -51,12 +52,9 @@ class RayExecutorOptions:
 
     def __post_init__(self) -> None:
         self.as_backend()
-        workers, resources = self.workers_per_trial, self.resources_per_trial
-        if type(workers) is not int or workers < 1:
-            raise OptionError(
-                f"workers_per_trial is {workers!r}, expected a whole number of at least 1"
-            )
-        if workers == 1:
+        check_options(self, whole, "workers_per_trial", least=1)
+        resources = self.resources_per_trial
+        if self.workers_per_trial == 1:
             return
         if find_spec("torch") is None:
             raise OptionError("workers_per_trial needs torch, which is not installed")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from os import PathLike
 from typing import Any, Final
 
 from hpsearch.errors import OptionError
+from hpsearch.validators import check_options, flag, mapping, number, seconds, text, whole
 
 _INSTEAD: Final = {
     "config": "the space is search()'s second argument, and the Trainer's hp_space",
@@ -102,18 +101,11 @@ class RayOptions:
         _check_object("search_alg", self.search_alg, "on_trial_complete", "OptunaSearch()")
         _check_object("scheduler", self.scheduler, "choose_trial_to_run", "ASHAScheduler()")
         _check_resources(self.resources_per_trial)
-        for name in ("max_concurrent_trials", "keep_checkpoints_num"):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < 1):
-                raise OptionError(f"{name} is {value!r}, expected a whole number of at least 1")
-        if self.time_budget_s is not None and not _positive(self.time_budget_s):
-            raise OptionError(f"time_budget_s is {self.time_budget_s!r}, expected seconds above 0")
-        if type(self.verbose) is not int or not 0 <= self.verbose <= 3:
-            raise OptionError(f"verbose is {self.verbose!r}, expected 0, 1, 2 or 3")
-        if self.address is not None and not isinstance(self.address, str):
-            raise OptionError(f"address is {self.address!r}, expected text such as 'auto'")
-        if not isinstance(self.reuse_actors, bool):
-            raise OptionError(f"reuse_actors is {self.reuse_actors!r}, expected True or False")
+        check_options(self, whole, "max_concurrent_trials", "keep_checkpoints_num", least=1)
+        check_options(self, seconds, "time_budget_s")
+        check_options(self, whole, "verbose", below=4)
+        check_options(self, text, "address")
+        check_options(self, flag, "reuse_actors")
         _check_object("failure_config", self.failure_config, "max_failures", "FailureConfig()")
         if getattr(self.failure_config, "fail_fast", False):
             raise OptionError(f"failure_config has fail_fast: {_INSTEAD['fail_fast']}")
@@ -178,21 +170,7 @@ def _check_object(option: str, given: Any, attribute: str, example: str) -> None
 def _check_resources(given: Any) -> None:
     if given is None or hasattr(given, "required_resources"):
         return
-    if not isinstance(given, Mapping) or not given:
-        raise OptionError(
-            f"resources_per_trial is {given!r}, expected a dict such as {{'cpu': 2, 'gpu': 0.5}}"
-        )
-    for name, amount in given.items():
-        if not isinstance(name, str) or not (amount == 0 or _positive(amount)):
-            raise OptionError(
-                f"resources_per_trial has {name!r}: {amount!r}, expected a number of at least 0"
-            )
-
-
-def _positive(value: Any) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value > 0
-    )
+    kind = "a dict such as {'cpu': 2, 'gpu': 0.5}"
+    amounts = mapping("resources_per_trial", given or None, kind=kind, error=OptionError)
+    for name, amount in amounts.items():
+        number(f"resources_per_trial has {name!r}, which", amount, least=0, error=OptionError)

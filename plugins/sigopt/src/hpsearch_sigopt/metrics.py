@@ -8,6 +8,7 @@ from typing import Any
 
 from hpsearch.errors import OptionError, listed, nearest
 from hpsearch.study.record import TrialRecord
+from hpsearch.validators import is_number
 
 _KEYS = ("name", "objective", "strategy", "threshold")
 _STRATEGIES = ("optimize", "store", "constraint")
@@ -140,4 +141,4 @@ def _beyond(value: float | None, metric: Mapping[str, Any]) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)

@@ -8,15 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.errors import OptionError, listed
+from hpsearch.validators import check_options, flag, items, mapping, one_of, text, whole
 
-_CHOICES: Mapping[str, tuple[str | None, ...]] = {
-    "driver": (None, "lite", "server"),
-    "type": (None, "offline", "random"),
-    "compute_mode": ("default", "kde_only"),
-}
 _SERVER_ONLY = ("api_url", "api_token", "client_id", "project", "experiment_id", "proxies")
-_TEXT = ("api_url", "api_token", "client_id", "project", "experiment_id")
-_COUNTS = ("observation_budget", "parallel_bandwidth", "num_solutions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,31 +92,17 @@ class SigOptOptions:
         return self.url is not None or self.api_token is not None
 
     def _check_kinds(self) -> None:
-        for name, choices in _CHOICES.items():
-            given = getattr(self, name)
-            if given not in choices:
-                known = [choice for choice in choices if choice is not None]
-                hint = "; backend='grid' searches a grid" if given == "grid" else ""
-                raise OptionError(
-                    f"{name} is {given!r}, expected {' or '.join(map(repr, known))}{hint}"
-                )
-        for name in _TEXT:
-            given = getattr(self, name)
-            if given is not None and (not isinstance(given, str) or not given):
-                shown = type(given).__name__ if name == "api_token" else repr(given)
-                raise OptionError(f"{name} is {shown}, expected text")
-        for name in _COUNTS:
-            given = getattr(self, name)
-            if given is not None and (type(given) is not int or given < 1):
-                raise OptionError(f"{name} is {given!r}, expected a whole number of at least 1")
-        if not isinstance(self.runs, bool):
-            raise OptionError(f"runs is {self.runs!r}, expected True or False")
-        for name in ("metrics", "linear_constraints"):
-            given = getattr(self, name)
-            if given is not None and (isinstance(given, str) or not isinstance(given, Sequence)):
-                raise OptionError(f"{name} is {given!r}, expected a list")
-        if self.proxies is not None and not isinstance(self.proxies, Mapping):
-            raise OptionError("proxies is no mapping; expected URLs by scheme")
+        grid = "; backend='grid' searches a grid" if self.type == "grid" else ""
+        check_options(self, one_of, "driver", known=("lite", "server"))
+        check_options(self, one_of, "type", known=("offline", "random"), hint=grid)
+        check_options(self, one_of, "compute_mode", known=("default", "kde_only"))
+        check_options(self, text, "api_url", "client_id", "project", "experiment_id")
+        check_options(self, text, "api_token", secret=True)
+        counts = ("observation_budget", "parallel_bandwidth", "num_solutions")
+        check_options(self, whole, *counts, least=1)
+        check_options(self, flag, "runs")
+        check_options(self, items, "metrics", "linear_constraints")
+        check_options(self, mapping, "proxies", kind="URLs by scheme", secret=True)
 
     def _check_server(self) -> None:
         if self.url is None:

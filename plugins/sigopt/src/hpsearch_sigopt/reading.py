@@ -9,6 +9,7 @@ from typing import Any
 
 from hpsearch.errors import SpaceError, listed, nearest
 from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native
+from hpsearch.validators import is_number
 from hpsearch_sigopt.parameters import DIALECT
 
 logger = logging.getLogger("hpsearch")
@@ -62,7 +63,7 @@ def _categorical(entry: Mapping[str, Any]) -> Categorical:
     for text in names:
         if not isinstance(text, str):
             raise SpaceError(
-                f"categorical value {text!r} is no text, as SigOpt's are; write {str(text)!r}"
+                f"categorical value {text!r} is not a text, as SigOpt's are; write {str(text)!r}"
             )
     return Categorical(names)
 
@@ -151,12 +152,12 @@ def _is_log(entry: Mapping[str, Any]) -> bool:
 
 def _value(given: Any, kind: str) -> Any:
     """Return a bound or a grid's value as a float or an int."""
-    if isinstance(given, bool) or not isinstance(given, int | float):
-        raise SpaceError(f"{given!r} is no number")
+    if not is_number(given):
+        raise SpaceError(f"{given!r} is not a number")
     if kind == "double":
         return float(given)
     if int(given) != given:
-        raise SpaceError(f"{given!r} is no whole number, which type 'int' asks for")
+        raise SpaceError(f"{given!r} is not a whole number, which type 'int' asks for")
     return int(given)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from hpsearch.errors import SpaceError, listed, nearest
 from hpsearch.space.steps import multiple
+from hpsearch.validators import is_number, number
 
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "constant": ("value",),
@@ -32,7 +33,7 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "beta": ("a", "b"),
     "q_beta": ("a", "b", "q"),
 }
-"""The keys of each distribution, beside ``"distribution"`` itself."""
+"""The keys of each distribution, apart from ``"distribution"`` itself."""
 
 DEFAULTS: Final[Mapping[str, float]] = {"q": 1.0, "mu": 0.0, "sigma": 1.0, "a": 1, "b": 1}
 """The values of keys that may be left out. A ``q`` that is an int gives ints, any other floats."""
@@ -49,7 +50,7 @@ def checked(definition: object) -> dict[str, Any]:
         SpaceError: It is none of W&B's.
     """
     if not isinstance(definition, Mapping):
-        raise SpaceError(f"{definition!r} is no mapping such as {{'min': 0.0, 'max': 1.0}}")
+        raise SpaceError(f"{definition!r} is not a mapping such as {{'min': 0.0, 'max': 1.0}}")
     kind = definition["distribution"] if "distribution" in definition else _inferred(definition)
     if kind not in KEYS:
         raise SpaceError(
@@ -119,7 +120,7 @@ def _check_values(definition: Mapping[str, Any]) -> None:
         raise SpaceError(f"'values' is {values!r}, expected a list of at least one")
     if probabilities is None:
         return
-    if not isinstance(probabilities, Sequence) or not all(map(_is_number, probabilities)):
+    if not isinstance(probabilities, Sequence) or not all(map(is_number, probabilities)):
         raise SpaceError(f"'probabilities' is {probabilities!r}, expected a list of numbers")
     if len(probabilities) != len(values):
         raise SpaceError(f"{len(values)} 'values' have {len(probabilities)} 'probabilities'")
@@ -133,10 +134,8 @@ def _check_numbers(definition: Mapping[str, Any]) -> None:
         if key in ("value", "values", "probabilities"):
             continue
         value = definition[key]
-        if not _is_number(value) or not math.isfinite(value):
-            raise SpaceError(f"{key!r} is {value!r}, expected a finite number")
-        if key in _ABOVE_ZERO and value <= 0:
-            raise SpaceError(f"{key!r} is {value!r}, expected a number above 0")
+        above = 0 if key in _ABOVE_ZERO else -math.inf
+        number(repr(key), value, above=above, error=SpaceError)
         if kind == "int_uniform" and type(value) is not int:
             raise SpaceError(f"{key!r} is {value!r}, expected a whole number for int_uniform")
     if "min" in definition:
@@ -157,7 +156,3 @@ def _check_bounds(kind: str, low: float, high: float) -> None:
             f"'min' and 'max' of {kind} are exponents of e, and {low!r} to {high!r} is beyond any "
             f"float; for the values themselves use {kind + '_values'!r}"
         )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from hpsearch.errors import OptionError, listed, nearest
+from hpsearch.errors import OptionError
+from hpsearch.validators import check_options, mapping, one_of, text, texts
 
 Mode = Literal["offline", "online", "disabled"]
 """``offline``: runs stay in files. ``online``: the server owns the sweep. ``disabled``: no runs."""
@@ -66,26 +67,17 @@ class WandbOptions:
     api_key: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for name in ("project", "entity", "sweep_id", "metric", "group"):
-            _check_text(name, getattr(self, name))
-        _check_one_of("mode", self.mode, MODES)
-        _check_one_of("method", self.method, METHODS)
-        if self.early_terminate is not None and not isinstance(self.early_terminate, Mapping):
-            raise OptionError(
-                f"early_terminate is {self.early_terminate!r}, expected a mapping such as "
-                "{'type': 'hyperband', 'min_iter': 3}"
-            )
+        check_options(self, text, "project", "entity", "sweep_id", "metric", "group")
+        check_options(self, text, "api_key", secret=True)  # it may be a key with a typing error
+        check_options(self, one_of, "mode", known=MODES)
+        check_options(self, one_of, "method", known=METHODS)
+        hyperband = "a mapping such as {'type': 'hyperband', 'min_iter': 3}"
+        check_options(self, mapping, "early_terminate", kind=hyperband)
+        check_options(self, texts, "tags")
         if self.dir is not None and not isinstance(self.dir, str | os.PathLike):
             raise OptionError(f"dir is {self.dir!r}, expected a path")
-        if isinstance(self.tags, str) or not all(isinstance(tag, str) for tag in self.tags):
-            raise OptionError(f"tags is {self.tags!r}, expected a list of text")
         if self.base_url is not None and not _is_url(self.base_url):
             raise OptionError(f"base_url is {self.base_url!r}, expected 'https://...'")
-        # Not shown: it may be a key with a typing error.
-        if self.api_key is not None and (
-            not isinstance(self.api_key, str) or not self.api_key.strip()
-        ):
-            raise OptionError("api_key is no text, or empty")
 
 
 def mode_of(options: WandbOptions) -> Mode:
@@ -96,13 +88,10 @@ def mode_of(options: WandbOptions) -> Mode:
     """
     given = os.environ.get("WANDB_MODE")
     if options.mode is not None:
-        mode: Mode = next(mode for mode in MODES if mode == options.mode)
+        mode = one_of("mode", options.mode, MODES, error=OptionError)
     elif given:
-        if given not in _ENVIRONMENT:
-            raise OptionError(
-                f"WANDB_MODE is {given!r}, expected {listed(MODES)}.{nearest(given, MODES)}"
-            )
-        mode = _ENVIRONMENT[given]
+        # W&B's older words work too, and are not named.
+        mode = _ENVIRONMENT.get(given) or one_of("WANDB_MODE", given, MODES, error=OptionError)
     else:
         return "online" if has_key(options) else "offline"
     if mode == "online" and not has_key(options):
@@ -132,17 +121,6 @@ def has_key(options: WandbOptions) -> bool:
         if entry is not None and entry[2]:
             return True
     return False
-
-
-def _check_text(name: str, value: object) -> None:
-    if value is not None and (not isinstance(value, str) or not value.strip()):
-        raise OptionError(f"{name} is {value!r}, expected text")
-
-
-def _check_one_of(name: str, value: object, known: Sequence[str]) -> None:
-    if value is not None and value not in known:
-        hint = nearest(value, known) if isinstance(value, str) else ""
-        raise OptionError(f"{name} is {value!r}, expected one of {listed(known)}.{hint}")
 
 
 def _is_url(value: object) -> bool:

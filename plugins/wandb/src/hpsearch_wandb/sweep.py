@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import SpaceError, listed, nearest
+from hpsearch.validators import number, one_of, optional_whole, whole
 from hpsearch_wandb.options import METHODS
 
 if TYPE_CHECKING:
@@ -111,13 +112,13 @@ class Sweep:
             options.entity or config.get("entity"),
         )
 
-    def heed_cap(self, study: Study) -> None:
+    def obey_cap(self, study: Study) -> None:
         """Start no more trials once there are as many as the sweep's ``run_cap``."""
         cap = self.config.get("run_cap")
         if cap is not None and len(study.trials) >= cap:
             study.history.request_stop(f"the sweep's run_cap of {cap} was reached")
 
-    def heed_target(self, study: Study, trial: TrialRecord) -> None:
+    def stop_at_target(self, study: Study, trial: TrialRecord) -> None:
         """Start no more trials once one has reached the metric's ``target``."""
         target = self.config["metric"].get("target")
         if target is None or trial.objectives is None:
@@ -143,11 +144,8 @@ def _metric(given: object) -> dict[str, Any]:
         if key in given and not isinstance(given[key], kind):
             raise SpaceError(f"the {key} of the sweep's metric is {given[key]!r}")
     for key, words in _WORDS.items():
-        if key in given and given[key] not in words:
-            raise SpaceError(
-                f"the {key} of the sweep's metric is {given[key]!r}, expected one of "
-                f"{listed(words)}.{nearest(str(given[key]), words)}"
-            )
+        if key in given:
+            one_of(f"the {key} of the sweep's metric", given[key], words, error=SpaceError)
     return dict(given)
 
 
@@ -163,14 +161,8 @@ def _override(config: dict[str, Any], key: str, option: Any, name: str | None = 
 
 def _check(config: Mapping[str, Any]) -> None:
     method = config["method"]
-    if method not in METHODS:
-        raise SpaceError(
-            f"the sweep's method is {method!r}, expected one of {listed(METHODS)}."
-            f"{nearest(str(method), METHODS)}"
-        )
-    cap = config.get("run_cap")
-    if cap is not None and (type(cap) is not int or cap < 1):
-        raise SpaceError(f"the sweep's run_cap is {cap!r}, expected a whole number of at least 1")
+    one_of("the sweep's method", method, METHODS, error=SpaceError)
+    optional_whole("the sweep's run_cap", config.get("run_cap"), 1, error=SpaceError)
     rule = config.get("early_terminate")
     if rule is not None:
         _check_hyperband(rule)
@@ -188,13 +180,9 @@ def _check_hyperband(rule: object) -> None:
     if not ("min_iter" in rule or {"max_iter", "s"} <= rule.keys()):
         raise SpaceError("early_terminate needs 'min_iter', or 'max_iter' and 's'")
     for key in ("min_iter", "max_iter", "s"):
-        if key in rule and (type(rule[key]) is not int or rule[key] < 1):
-            raise SpaceError(
-                f"early_terminate's {key!r} is {rule[key]!r}, expected a whole number of at least 1"
-            )
-    eta = rule.get("eta", _ETA)
-    if isinstance(eta, bool) or not isinstance(eta, int | float) or eta <= 1:
-        raise SpaceError(f"early_terminate's 'eta' is {eta!r}, expected a number above 1")
+        if key in rule:
+            whole(f"early_terminate's {key!r}", rule[key], 1, error=SpaceError)
+    eta = number("early_terminate's 'eta'", rule.get("eta", _ETA), above=1, error=SpaceError)
     if rule.get("max_iter", eta) < eta:
         raise SpaceError(
             f"early_terminate's 'max_iter' is {rule['max_iter']!r} and its 'eta' {eta!r}: it would "

@@ -16,7 +16,7 @@ class Broken:
     Attributes:
         target: Where its class is, as ``module:attribute``.
         caught_by: The one test of the kit that fails.
-        settings: What its conformance class sets beside ``backend``.
+        settings: What its conformance class sets in addition to ``backend``.
     """
 
     target: str

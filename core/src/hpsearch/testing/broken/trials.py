@@ -202,7 +202,7 @@ class KnowsItsOwnOnly(Sound):
 
 @caught_by("test_a_trial_may_run_in_another_process")
 class NamesTrialsOddly(Sound):
-    """Gives trials an id that is no text."""
+    """Gives trials an id that is not a text."""
 
     @hookimpl
     def hpsearch_start(self, study: Study, trial: TrialRecord) -> None:

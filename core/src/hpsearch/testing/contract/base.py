@@ -33,7 +33,7 @@ class Contract:
             the backend refuses with a ``SpaceError`` though no capability speaks of them.
         bad_options: Option to a value that the backend must refuse.
         pruning_options: Further options for the searches in which a trial must be pruned.
-        may_import: Packages that importing the backend's module may import, beside the standard
+        may_import: Packages that importing the backend's module may import, apart from the standard
             library, hpsearch and the backend's own.
     """
 

@@ -12,7 +12,7 @@ from hpsearch.study.outcome import Outcome
 from hpsearch.study.serial import plain
 from hpsearch.transformers.ranks import result
 from hpsearch.transformers.ranks.together import SearchEnded, Together
-from hpsearch.transformers.reads import SpaceFunction
+from hpsearch.transformers.tracked import SpaceFunction
 
 if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution
@@ -38,15 +38,15 @@ def follow(together: Together, make: MakeObjective) -> Study:
         RankError: The ranks cannot go on together.
         HpsearchError: What the search raises on rank 0.
     """
-    board = together.board
+    store = together.store
     told = SpaceFunction(lambda trial: _told_space(together, trial))
     try:
-        objective = make(processes=board.size, space_function=told, baseline=False)
+        objective = make(processes=store.size, space_function=told, baseline=False)
     except HpsearchError as error:
-        board.post(f"ready/{board.rank}", result.note_of_error(error))
-        board.post(f"heard/{board.rank}", {})
+        store.write(f"ready/{store.rank}", result.message_of_error(error))
+        store.write(f"heard/{store.rank}", {})
         raise
-    board.post(f"ready/{board.rank}", {})
+    store.write(f"ready/{store.rank}", {})
     try:
         begin = together.hear_begin()
         objective.follow(begin["directions"])
@@ -61,17 +61,17 @@ def follow(together: Together, make: MakeObjective) -> Study:
 
             together.take_part(run, channel)
     except SearchEnded as ended:
-        board.post(f"heard/{board.rank}", {})
-        note = ended.note
-    return result.study_of(note)
+        store.write(f"heard/{store.rank}", {})
+        message = ended.message
+    return result.study_of(message)
 
 
 def _told_space(together: Together, trial: Trial) -> Any:
     """Give a trial the parameters that rank 0's space function suggested; return what it did."""
-    note = together.hear("space")
-    for name, value in note["params"].items():
+    message = together.hear("space")
+    for name, value in message["params"].items():
         trial.record.suggest(name, value)
-    return note["returned"]
+    return message["returned"]
 
 
 class FollowingChannel(Channel):

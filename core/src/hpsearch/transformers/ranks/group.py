@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import distributed as dist
 
-from hpsearch.transformers.pristine import release_frames
+from hpsearch.transformers.snapshot import release_frames
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store
@@ -44,7 +44,7 @@ def leave(error: BaseException | None) -> None:
 
 
 def start(store: Store, rank: int, size: int, backend: str, timeout: float) -> None:
-    """Start the process group anew.
+    """Start the process group again.
 
     Args:
         store: Where its ranks meet; nobody has met there before.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torch import distributed as dist
 
 from hpsearch.errors import RankError
-from hpsearch.transformers.ranks.board import Board, wait_for
+from hpsearch.transformers.ranks.store import KeyValueStore, wait_for
 
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import TCPStore
@@ -24,14 +24,14 @@ def processes() -> int:
     return _rank_and_size()[1]
 
 
-def join() -> Board:
-    """Return the board of the next search, which every rank joins.
+def join() -> KeyValueStore:
+    """Return the key-value store of the next search, which every rank joins.
 
     Raises:
         RankError: The launch does not say where its ranks meet.
     """
     rank, size = _rank_and_size()
-    return Board(_store(), rank, size, f"search {next(_searches)}")
+    return KeyValueStore(_store(), rank, size, f"search {next(_searches)}")
 
 
 def _rank_and_size() -> tuple[int, int]:

@@ -16,7 +16,7 @@ from hpsearch.study.outcome import Outcome
 from hpsearch.study.serial import payload_of, plain
 from hpsearch.transformers.ranks import result
 from hpsearch.transformers.ranks.together import Together
-from hpsearch.transformers.reads import SpaceFunction
+from hpsearch.transformers.tracked import SpaceFunction
 
 if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution
@@ -45,9 +45,9 @@ def lead(together: Together, run: Callable[[Executor], Study]) -> Study:
         study = run(RanksExecutor(together))
     except BaseException as error:
         with suppress(RankError):  # what ended the search outranks that nobody hears of it
-            _say_end(together, result.note_of_error(error))
+            _say_end(together, result.message_of_error(error))
         raise
-    _say_end(together, result.note_of_study(study))
+    _say_end(together, result.message_of_study(study))
     return study
 
 
@@ -59,14 +59,14 @@ def _wait_for_followers(together: Together) -> None:
             if monotonic() > deadline:
                 raise RankError(f"rank {rank} did not come to the search within {_START:g} s")
 
-        note = together.board.read(f"ready/{rank}", give_up)
-        if "error" in note:
-            result.study_of(note)
+        message = together.store.read(f"ready/{rank}", give_up)
+        if "error" in message:
+            result.study_of(message)
 
 
-def _say_end(together: Together, note: dict[str, Any]) -> None:
+def _say_end(together: Together, message: dict[str, Any]) -> None:
     """Tell every rank how the search ended, and serve the store until they know."""
-    together.board.post("end", note)
+    together.store.write("end", message)
     deadline = monotonic() + _FAREWELL
 
     def give_up() -> None:
@@ -75,11 +75,11 @@ def _say_end(together: Together, note: dict[str, Any]) -> None:
 
     with suppress(RankError):  # it is stuck or gone, and ends by its own watch
         for rank in _followers(together):
-            together.board.read(f"heard/{rank}", give_up)
+            together.store.read(f"heard/{rank}", give_up)
 
 
 def _followers(together: Together) -> range:
-    return range(1, together.board.size)
+    return range(1, together.store.size)
 
 
 class RanksExecutor(Executor):
@@ -90,7 +90,7 @@ class RanksExecutor(Executor):
     def __init__(self, together: Together) -> None:
         self._together = together
         self.no_loop_owner = (
-            f", and {together.board.size} processes train each trial together here, which an "
+            f", and {together.store.size} processes train each trial together here, which an "
             "engine's own workers cannot: use backend 'optuna', 'random' or 'grid' under torchrun "
             "and accelerate launch, or start the script without them"
         )
@@ -101,7 +101,7 @@ class RanksExecutor(Executor):
         if function is not None:
             evaluate = replace(evaluate, space_function=self._announced(function))
         self._evaluate = evaluate
-        self._together.board.post(
+        self._together.store.write(
             "begin",
             {"directions": control.study.directions, "space_function": _whose(function)},
         )

@@ -13,10 +13,10 @@ from hpsearch.space.space import Space
 from hpsearch.study.outcome import qualified_name
 from hpsearch.study.serial import record_from_dict, record_to_dict
 from hpsearch.study.study import Study
-from hpsearch.transformers.ranks.board import Note
+from hpsearch.transformers.ranks.store import Message
 
 
-def note_of_study(study: Study) -> Note:
+def message_of_study(study: Study) -> Message:
     """Describe a search that came to its end."""
     return {
         "study": {
@@ -35,27 +35,27 @@ def note_of_study(study: Study) -> Note:
     }
 
 
-def note_of_error(error: BaseException) -> Note:
+def message_of_error(error: BaseException) -> Message:
     """Describe what ended a search."""
     study = getattr(error, "study", None)
     told = {"type": qualified_name(type(error)), "text": str(error)}
-    return {"error": told} if study is None else {"error": told, **note_of_study(study)}
+    return {"error": told} if study is None else {"error": told, **message_of_study(study)}
 
 
-def study_of(note: Note) -> Study:
+def study_of(message: Message) -> Study:
     """Return the study of a search that came to its end.
 
     Raises:
         HpsearchError: What ended it instead.
     """
-    if "error" not in note:
-        return _study(note)
-    name, text = note["error"]["type"], note["error"]["text"]
+    if "error" not in message:
+        return _study(message)
+    name, text = message["error"]["type"], message["error"]["text"]
     ended_with_study: dict[str, type[BaseException]] = {
         qualified_name(kind): kind for kind in (SearchFailedError, SearchInterrupted)
     }
-    if "study" in note and name in ended_with_study:
-        raise ended_with_study[name](text, _study(note))
+    if "study" in message and name in ended_with_study:
+        raise ended_with_study[name](text, _study(message))
     if name == KeyboardInterrupt.__name__:
         raise KeyboardInterrupt(text)
     error = rebuilt(name, text)
@@ -64,8 +64,8 @@ def study_of(note: Note) -> Study:
     raise error
 
 
-def _study(note: Note) -> Study:
-    facts = dict(note["study"])
+def _study(message: Message) -> Study:
+    facts = dict(message["study"])
     space = facts.pop("space")
     names = facts.pop("parameter_names")
     study = Study(
@@ -73,8 +73,8 @@ def _study(note: Note) -> Study:
         facts.pop("directions"),
         space=None if space is None else Space.from_dict(space),
         parameter_names=None if names is None else tuple(names),
-        trials=[record_from_dict(data) for data in note["trials"]],
+        trials=[record_from_dict(data) for data in message["trials"]],
         **facts,
     )
-    study.chosen = None if note["chosen"] is None else tuple(note["chosen"])
+    study.chosen = None if message["chosen"] is None else tuple(message["chosen"])
     return study

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 from hpsearch.errors import ArgumentError
@@ -38,32 +37,21 @@ def search_together(
         RankError: The ranks cannot go on together.
         HpsearchError: Whatever else the search raises on rank 0, on every rank.
     """
-    board = join()
-    together = Together(board, rank_timeout, collective_timeout)
+    store = join()
+    together = Together(store, rank_timeout, collective_timeout)
     try:
-        if board.rank:
+        if store.rank:
             return follow(together, make)
-        return lead(together, lambda ranks: run(make(processes=board.size), executor=ranks))
+        return lead(together, lambda ranks: run(make(processes=store.size), executor=ranks))
     finally:
         together.close()
 
 
 def check_alone(options: dict[str, Any], processes: int) -> None:
-    """Raise :class:`ArgumentError` for options that ask for other processes beside these."""
+    """Raise :class:`ArgumentError` for options that ask for more processes."""
     if options.get("executor", "inline") != "inline" or options.get("n_workers") not in (None, 1):
         raise ArgumentError(
             f"{processes} processes train each trial together here, one trial at a time, so "
             "executor= and n_workers= do not work under torchrun and accelerate launch; start the "
             "script without them to train several trials at a time"
         )
-
-
-def check_bound(rank_timeout: object) -> None:
-    """Raise :class:`ArgumentError` unless it is a number of seconds above 0."""
-    if (
-        isinstance(rank_timeout, bool)
-        or not isinstance(rank_timeout, int | float)
-        or not math.isfinite(rank_timeout)
-        or rank_timeout <= 0
-    ):
-        raise ArgumentError(f"rank_timeout is {rank_timeout!r}, expected seconds above 0")

@@ -10,16 +10,16 @@ from hpsearch.errors import RankError
 from hpsearch.study.outcome import Outcome, TrialState
 from hpsearch.study.serial import outcome_from_dict, outcome_to_dict
 from hpsearch.transformers.ranks import group
-from hpsearch.transformers.ranks.board import Board, Note
+from hpsearch.transformers.ranks.store import KeyValueStore, Message
 from hpsearch.transformers.ranks.watch import Watch
 
 
 class SearchEnded(BaseException):
-    """A signal that no objective may catch: rank 0 has ended the search, and ``note`` says how."""
+    """A signal that no objective may catch: rank 0 has ended the search; the message says how."""
 
-    def __init__(self, note: Note) -> None:
+    def __init__(self, message: Message) -> None:
         super().__init__()
-        self.note = note
+        self.message = message
 
 
 class PeerFailed(Exception):  # noqa: N818 - the failure is another rank's
@@ -81,16 +81,16 @@ class Together:
     """One rank's part in a search.
 
     Args:
-        board: The board of the search.
+        store: The key-value store of the search.
         bound: Seconds from a failure on any rank until all are together again.
         collective_timeout: Of the process group that is started after a failure, in seconds.
     """
 
-    def __init__(self, board: Board, bound: float, collective_timeout: float) -> None:
-        self.board = board
+    def __init__(self, store: KeyValueStore, bound: float, collective_timeout: float) -> None:
+        self.store = store
         self.turn = -1
         self._collective_timeout = collective_timeout
-        self._watch = Watch(board, bound)
+        self._watch = Watch(store, bound)
 
     def close(self) -> None:
         """End this rank's part."""
@@ -111,7 +111,7 @@ class Together:
             RankError: The ranks cannot go on together.
         """
         self.turn += 1
-        self.board.next_turn()
+        self.store.next_turn()
         self._watch.begin(self.turn)
         interrupted = False
         try:
@@ -122,7 +122,7 @@ class Together:
             outcome, interrupted = Outcome.failed(error), not isinstance(error, Exception)
         pruned_alone = outcome.state is TrialState.PRUNED and not channel.told_to_prune
         ending = Ending(
-            self.board.rank,
+            self.store.rank,
             outcome,
             alone=pruned_alone or outcome.state is TrialState.FAILED,
             interrupted=interrupted,
@@ -133,47 +133,47 @@ class Together:
         self._watch.end()
         return agreed
 
-    def hear_begin(self) -> Note:
+    def hear_begin(self) -> Message:
         """Wait for rank 0 to begin the search.
 
         Raises:
             SearchEnded: It was refused.
             RankError: Rank 0 is gone.
         """
-        return self.board.read("begin", self._give_up)
+        return self.store.read("begin", self._give_up)
 
-    def tell(self, key: str, note: Note) -> None:
-        """Leave the other ranks a note about this trial."""
-        self.board.post(f"{self.turn}/{key}", note)
+    def tell(self, key: str, message: Message) -> None:
+        """Write the other ranks a message about this trial."""
+        self.store.write(f"{self.turn}/{key}", message)
 
-    def hear(self, key: str) -> Note:
-        """Wait for a note of rank 0 about this trial.
+    def hear(self, key: str) -> Message:
+        """Wait for a message of rank 0 about this trial.
 
         Raises:
-            PeerFailed: A rank has failed in this trial, so the note may never come.
+            PeerFailed: A rank has failed in this trial, so the message may never come.
             SearchEnded: The search is over.
             RankError: Rank 0 is gone.
         """
 
         def give_up() -> None:
             self._give_up()
-            broken = self.board.peek(f"{self.turn}/broken")
+            broken = self.store.peek(f"{self.turn}/broken")
             if broken is not None:
                 raise PeerFailed(broken["cause"])
 
-        return self.board.read(f"{self.turn}/{key}", give_up)
+        return self.store.read(f"{self.turn}/{key}", give_up)
 
     def _agree(self, mine: Ending) -> Ending:
         running_on = group.backend()
         if mine.alone:
-            self.board.claim(f"{self.turn}/broken", _cause(mine))
+            self.store.claim(f"{self.turn}/broken", _cause(mine))
         self.tell(f"ended/{mine.rank}", {"ending": mine.to_dict(), "group": running_on})
         if mine.alone:
             group.leave(mine.outcome.exception)
         if mine.interrupted:
             return mine
-        notes = self._of_all("ended")
-        endings = [Ending.from_dict(note["ending"]) for note in notes]
+        messages = self._of_all("ended")
+        endings = [Ending.from_dict(message["ending"]) for message in messages]
         endings[mine.rank] = mine
         if not any(ending.alone for ending in endings):
             return endings[0]
@@ -181,36 +181,36 @@ class Together:
             if ending.interrupted:
                 return ending
         group.leave(mine.outcome.exception)
-        self._start_again({note["group"] for note in notes} - {None})
-        first = self.board.peek(f"{self.turn}/broken")
+        self._start_again({message["group"] for message in messages} - {None})
+        first = self.store.peek(f"{self.turn}/broken")
         assert first is not None
         return endings[first["rank"]]
 
     def _start_again(self, backends: set[str]) -> None:
         if not backends:  # no trial has built a Trainer yet
             return
-        self.tell(f"left/{self.board.rank}", {})
+        self.tell(f"left/{self.store.rank}", {})
         self._of_all("left")
         group.start(
-            self.board.store_for(f"{self.turn}/group"),
-            self.board.rank,
-            self.board.size,
+            self.store.store_for(f"{self.turn}/group"),
+            self.store.rank,
+            self.store.size,
             backends.pop(),
             self._collective_timeout,
         )
 
-    def _of_all(self, key: str) -> list[Note]:
-        names = [f"{self.turn}/{key}/{rank}" for rank in range(self.board.size)]
-        return [self.board.read(name, self._give_up) for name in names]
+    def _of_all(self, key: str) -> list[Message]:
+        names = [f"{self.turn}/{key}/{rank}" for rank in range(self.store.size)]
+        return [self.store.read(name, self._give_up) for name in names]
 
     def _give_up(self) -> None:
-        if self.board.rank:
-            end = self.board.peek("end")
+        if self.store.rank:
+            end = self.store.peek("end")
             if end is not None:
                 raise SearchEnded(end)
         self._watch.check()
 
 
-def _cause(ending: Ending) -> Note:
+def _cause(ending: Ending) -> Message:
     how = ending.outcome.error or "it was pruned there alone"
     return {"rank": ending.rank, "cause": f"rank {ending.rank} left a trial: {how}"}

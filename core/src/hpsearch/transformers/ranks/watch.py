@@ -11,11 +11,11 @@ import traceback
 from dataclasses import dataclass
 
 from hpsearch.errors import RankError
-from hpsearch.transformers.ranks.board import Board
+from hpsearch.transformers.ranks.store import KeyValueStore
 
 logger = logging.getLogger("hpsearch")
 
-_INTERVAL = 0.2  # seconds between two looks at the board
+_INTERVAL = 0.2  # seconds between two looks into the store
 _GRACE = 2.0  # seconds, at most: how much earlier than a stuck rank one that still can ends
 
 
@@ -35,12 +35,12 @@ class Watch:
     no exception reaches it. So a thread of its own watches, and ends the process.
 
     Args:
-        board: The board of the search.
+        store: The key-value store of the search.
         bound: Seconds from a failure until all ranks are together again.
     """
 
-    def __init__(self, board: Board, bound: float) -> None:
-        self._board = board.another()
+    def __init__(self, store: KeyValueStore, bound: float) -> None:
+        self._store = store.another()
         self._bound = bound
         self._turn: _Turn | None = None
         self._closed = threading.Event()
@@ -83,8 +83,8 @@ class Watch:
 
     def _cause(self, turn: _Turn) -> str | None:
         try:
-            broken = self._board.peek(f"{turn.number}/broken")
-            ended = self._board.rank and self._board.peek("end")
+            broken = self._store.peek(f"{turn.number}/broken")
+            ended = self._store.rank and self._store.peek("end")
         except RankError as error:
             return str(error)
         if broken is not None:
@@ -97,7 +97,7 @@ class Watch:
     def _message(self, turn: _Turn) -> str:
         return (
             f"{turn.cause}. The ranks could not go on together within rank_timeout="
-            f"{self._bound:g} s, so rank {self._board.rank} ends; with a journal, resume=True "
+            f"{self._bound:g} s, so rank {self._store.rank} ends; with a journal, resume=True "
             "continues the search"
         )
 

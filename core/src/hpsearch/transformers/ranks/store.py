@@ -1,4 +1,4 @@
-"""The board: where the ranks of a search leave each other notes, as JSON in a store of torch's."""
+"""A key-value store of JSON messages between the ranks of a search, on a store of torch's."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from hpsearch.errors import RankError
 if TYPE_CHECKING:
     from torch._C._distributed_c10d import Store, TCPStore
 
-Note: TypeAlias = dict[str, Any]
+Message: TypeAlias = dict[str, Any]
 
 _PART = 4 << 20  # characters; the store refuses values of 8 MiB
-_KEPT = 2  # turns: when a rank begins one, every rank has read what was left in the one before last
+_KEPT = 2  # turns: a rank that begins one knows that every rank has read the one before last
 
 
-class Board:
-    """Notes by name. A note is written once, by one rank, and read by any.
+class KeyValueStore:
+    """Messages by name. A message is written once, by one rank, and read by any.
 
     Args:
         store: The store that all ranks reach.
@@ -37,61 +37,61 @@ class Board:
         self.size = size
         self._store = store
         self._name = name
-        self._posted: deque[list[str]] = deque([[]])
+        self._written: deque[list[str]] = deque([[]])
 
-    def post(self, key: str, note: Note) -> None:
-        """Leave a note.
+    def write(self, key: str, message: Message) -> None:
+        """Write a message.
 
         Raises:
             RankError: Rank 0, which serves the store, is gone.
         """
-        text = json.dumps(note)
+        text = json.dumps(message)
         first, *rest = [text[at : at + _PART] for at in range(0, len(text), _PART)]
         for number, part in enumerate(rest):
             self._set(f"{key}/{number}", part)
         self._set(key, f"{len(rest)} {first}")
 
-    def claim(self, key: str, note: Note) -> None:
-        """Leave a note unless another rank has left one of that name before."""
+    def claim(self, key: str, message: Message) -> None:
+        """Write a message unless another rank has written one of that name before."""
         with _reaching():
-            self._store.compare_set(self._full(key), "", f"0 {json.dumps(note)}")
-        self._posted[-1].append(self._full(key))
+            self._store.compare_set(self._full(key), "", f"0 {json.dumps(message)}")
+        self._written[-1].append(self._full(key))
 
-    def peek(self, key: str) -> Note | None:
-        """Return a note, None if it is not there."""
+    def peek(self, key: str) -> Message | None:
+        """Return a message, None if it is not there."""
         with _reaching():
             if not self._store.check([self._full(key)]):
                 return None
             count, _, text = self._get(key).partition(" ")
             rest = [self._get(f"{key}/{number}") for number in range(int(count))]
-        note: Note = json.loads(text + "".join(rest))
-        return note
+        message: Message = json.loads(text + "".join(rest))
+        return message
 
-    def read(self, key: str, give_up: Callable[[], None]) -> Note:
-        """Wait for a note.
+    def read(self, key: str, give_up: Callable[[], None]) -> Message:
+        """Wait for a message.
 
         Args:
             key: Its name.
             give_up: Called again and again while waiting; raises to wait no more.
         """
-        found: list[Note] = []
+        found: list[Message] = []
 
         def there() -> bool:
-            note = self.peek(key)
-            if note is None:
+            message = self.peek(key)
+            if message is None:
                 give_up()
                 return False
-            found.append(note)
+            found.append(message)
             return True
 
         wait_for(there)
         return found[0]
 
     def next_turn(self) -> None:
-        """Take down the notes of this rank that everybody has read."""
-        self._posted.append([])
-        while len(self._posted) > _KEPT + 1:
-            for key in self._posted.popleft():
+        """Delete the messages of this rank that everybody has read."""
+        self._written.append([])
+        while len(self._written) > _KEPT + 1:
+            for key in self._written.popleft():
                 with _reaching():
                     self._store.delete_key(key)
 
@@ -102,10 +102,10 @@ class Board:
             part: Store = prefixed(self._full(purpose), self._connected())
             return part
 
-    def another(self) -> Board:
-        """Return the same board on a connection of its own, for another thread."""
+    def another(self) -> KeyValueStore:
+        """Return the same store on a connection of its own, for another thread."""
         with _reaching():
-            return Board(self._connected(), self.rank, self.size, self._name)
+            return KeyValueStore(self._connected(), self.rank, self.size, self._name)
 
     def _connected(self) -> TCPStore:
         host, port = self._store.host, self._store.port
@@ -114,7 +114,7 @@ class Board:
     def _set(self, key: str, text: str) -> None:
         with _reaching():
             self._store.set(self._full(key), text)
-        self._posted[-1].append(self._full(key))
+        self._written[-1].append(self._full(key))
 
     def _get(self, key: str) -> str:
         return self._store.get(self._full(key)).decode()

@@ -1,4 +1,4 @@
-"""Who reads which of a trial's values: the trial that ``model_init`` and factories get."""
+"""Which of a trial's values are read: the trial that ``model_init`` and factories get."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpsearch.study.record import TrialRecord
 from hpsearch.study.trial import Trial
 
 
-class Reads(Mapping[str, Any]):
+class TrackedMapping(Mapping[str, Any]):
     """A mapping that notes in ``names`` which of its values were read."""
 
     def __init__(self, values: Mapping[str, Any], names: set[str]) -> None:
@@ -36,7 +36,7 @@ class Reads(Mapping[str, Any]):
         return repr(self._values)
 
 
-class ReadTrial(Reads):
+class TrackedTrial(TrackedMapping):
     """A trial that behaves as the one it stands for and notes in ``read`` what was read of it.
 
     Values are read by ``trial["x"]``, ``trial.params["x"]``, ``trial.suggest_float("x", ...)``, or
@@ -51,24 +51,25 @@ class ReadTrial(Reads):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "trial":  # a copy asks before it has a trial
             raise AttributeError(name)
-        value = getattr(self.trial, name)
         if name.startswith("suggest"):
-            return self._noting(value)
-        return Reads(value, self.read) if isinstance(value, Mapping) else value
+            return self._suggest(name)
+        value = getattr(self.trial, name)
+        return TrackedMapping(value, self.read) if isinstance(value, Mapping) else value
 
-    def _noting(self, suggest: Callable[..., Any]) -> Callable[..., Any]:
-        def noting(name: str, *arguments: Any, **options: Any) -> Any:
+    def _suggest(self, method: str) -> Callable[..., Any]:
+        suggest = getattr(self.trial, method)
+
+        def tracked(name: str, *arguments: Any, **options: Any) -> Any:
             self.read.add(name)
             return suggest(name, *arguments, **options)
 
-        return noting
+        return tracked
 
 
-class RecordedTrial(ReadTrial):
-    """A trial of the history that answers each suggestion with the value it had then."""
+class RecordedTrial(TrackedTrial):
+    """A trial that has ended, and answers each suggestion with the value it had then."""
 
-    def _noting(self, suggest: Callable[..., Any]) -> Callable[..., Any]:
-        del suggest  # the trial has ended and would refuse
+    def _suggest(self, method: str) -> Callable[..., Any]:
         return lambda name, *_arguments, **_options: self[name]
 
 

@@ -1,4 +1,4 @@
-"""The board on which ranks leave each other notes, and the bound, in one process."""
+"""The store through which ranks send each other messages, and the bound, in one process."""
 
 import pytest
 from torch import distributed
@@ -8,54 +8,54 @@ from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.study import Study
 from hpsearch.transformers.ranks import result
-from hpsearch.transformers.ranks.board import Board
+from hpsearch.transformers.ranks.store import KeyValueStore
 
 
 @pytest.fixture
-def boards():
-    """The boards of two ranks."""
+def stores():
+    """One store, as each of two ranks has it."""
     store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     other = distributed.TCPStore("127.0.0.1", store.port, wait_for_workers=False)
-    return Board(store, 0, 2, "search 0"), Board(other, 1, 2, "search 0")
+    return KeyValueStore(store, 0, 2, "search 0"), KeyValueStore(other, 1, 2, "search 0")
 
 
-def wait(board, key):
-    """Read a note that is there, or on its way to the store."""
-    return board.read(key, lambda: None)
+def wait(store, key):
+    """Read a message that is there, or on its way to the store."""
+    return store.read(key, lambda: None)
 
 
-def test_a_note_arrives_as_it_was_written(boards):
-    note = {"none": None, "floats": [0.1, 1e-300, float("inf")], "text": "ä\n1 2", "empty": {}}
-    boards[0].post("note", note)
-    assert wait(boards[1], "note") == note
+def test_a_message_arrives_as_it_was_written(stores):
+    message = {"none": None, "floats": [0.1, 1e-300, float("inf")], "text": "ä\n1 2", "empty": {}}
+    stores[0].write("message", message)
+    assert wait(stores[1], "message") == message
 
 
-def test_a_note_may_be_larger_than_what_the_store_takes_at_once(boards):
-    note = {"text": "x" * (20 << 20)}
-    boards[0].post("note", note)
-    assert wait(boards[1], "note") == note
+def test_a_message_may_be_larger_than_what_the_store_takes_at_once(stores):
+    message = {"text": "x" * (20 << 20)}
+    stores[0].write("message", message)
+    assert wait(stores[1], "message") == message
 
 
-def test_the_first_claim_stays(boards):
-    boards[1].claim("first", {"rank": 1})
-    boards[0].claim("first", {"rank": 0})  # answered by the store, so it is there
-    assert boards[0].peek("first") == boards[1].peek("first") == {"rank": 1}
+def test_the_first_claim_stays(stores):
+    stores[1].claim("first", {"rank": 1})
+    stores[0].claim("first", {"rank": 0})  # answered by the store, so it is there
+    assert stores[0].peek("first") == stores[1].peek("first") == {"rank": 1}
 
 
-def test_whoever_waits_can_give_up(boards):
+def test_whoever_waits_can_give_up(stores):
     def give_up():
         raise RankError("enough")
 
     with pytest.raises(RankError, match="enough"):
-        boards[1].read("never", give_up)
+        stores[1].read("never", give_up)
 
 
-def test_the_notes_of_finished_turns_are_taken_down(boards):
+def test_the_messages_of_finished_turns_are_deleted(stores):
     for turn in range(4):
-        boards[0].next_turn()
-        boards[0].post(f"{turn}/note", {})
-    wait(boards[1], "3/note")
-    assert [boards[1].peek(f"{turn}/note") for turn in range(4)] == [None, {}, {}, {}]
+        stores[0].next_turn()
+        stores[0].write(f"{turn}/message", {})
+    wait(stores[1], "3/message")
+    assert [stores[1].peek(f"{turn}/message") for turn in range(4)] == [None, {}, {}, {}]
 
 
 def test_a_study_is_the_same_on_the_other_side():
@@ -65,7 +65,7 @@ def test_a_study_is_the_same_on_the_other_side():
     trial.derive({"y": 1})
     study = Study("s", ("minimize",), n_trials=2, seed=7, backend="random", trials=[trial])
     study.native = object()
-    other = result.study_of(result.note_of_study(study))
+    other = result.study_of(result.message_of_study(study))
     assert repr(other.trials) == repr(study.trials)
     assert other.trials[0].seed == trial.seed
     assert list(other.trials[0].intermediate) == [3, 6]
@@ -83,12 +83,14 @@ def test_a_study_is_the_same_on_the_other_side():
 )
 def test_an_error_is_the_same_on_the_other_side(error, kind, text):
     with pytest.raises(kind, match=text) as raised:
-        result.study_of(result.note_of_error(error))
+        result.study_of(result.message_of_error(error))
     assert type(raised.value) is kind
     assert hasattr(raised.value, "study") == hasattr(error, "study")
 
 
 def test_the_bound_is_a_number_of_seconds(search, make_trainer):
     for wrong in (0, -1, float("inf"), True, "60"):
-        with pytest.raises(ArgumentError, match="rank_timeout is .* expected seconds above 0"):
+        with pytest.raises(
+            ArgumentError, match="rank_timeout is .* expected a finite number of seconds"
+        ):
             search(make_trainer(), rank_timeout=wrong)

@@ -14,7 +14,7 @@ from transformers.trainer_callback import ExportableState
 from hpsearch.transformers import compat
 
 
-class Pristine:
+class Snapshot:
     """A Trainer's attributes, and those of its parts, as they were when this was made.
 
     Parts are what training changes in place: the callbacks and their handler, the control flags,
@@ -61,9 +61,9 @@ def start_afresh(trainer: Trainer) -> None:
 
 
 @contextmanager
-def borrowed(trainer: Trainer) -> Iterator[Trainer]:
-    """Lend a Trainer to one trial and put it back, with the trial's memory released."""
-    pristine = Pristine(trainer)
+def restored(trainer: Trainer) -> Iterator[Trainer]:
+    """Lend a Trainer to one trial and restore it, with the trial's memory released."""
+    snapshot = Snapshot(trainer)
     try:
         yield trainer
     except BaseException as error:
@@ -75,12 +75,12 @@ def borrowed(trainer: Trainer) -> Iterator[Trainer]:
         if hook is not None:
             hook.remove()
         accelerator = trainer.accelerator
-        pristine.restore()
+        snapshot.restore()
         accelerator.free_memory()  # collects garbage and empties the device's cache as well
 
 
 @contextmanager
-def quick_collections() -> Iterator[None]:
+def freeze_gc() -> Iterator[None]:
     """Make garbage collections look only at what is created inside, for as long as it lasts.
 
     Each training collects garbage, which takes 0.2 s in a process that has loaded transformers:
@@ -98,10 +98,10 @@ def quick_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-def settle() -> None:
+def freeze_gc_for_good() -> None:
     """Have garbage collections pass over what is loaded, for as long as this process lives.
 
-    For a process that only runs trials, as :func:`quick_collections` for one that does more.
+    For a process that only runs trials, as :func:`freeze_gc` for one that does more.
     """
     if not gc.get_freeze_count():
         gc.collect()

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord as TrialRecord
     from hpsearch.study.study import BestRun as BestRun
     from hpsearch.study.study import Study as Study
+    from hpsearch.study.trial import Trial as Trial
 
 __version__ = "0.1.0"
 

@@ -13,6 +13,7 @@ import pytest
 
 import hpsearch
 from hpsearch.errors import (
+    ArgumentError,
     CapabilityError,
     HpsearchError,
     OptionError,
@@ -266,7 +267,8 @@ def test_wandbs_hyperband_stops_bad_trials_by_their_reports():
     assert study.trials[0].state is TrialState.COMPLETE
     assert {len(t.intermediate) for t in study.trials if t.state is TrialState.PRUNED} == {3}
     assert study.counts()["pruned"] >= 6
-    again = search(objective, config, n_trials=9, mode="disabled", direction="maximize")
+    config["metric"]["goal"] = "maximize"
+    again = search(objective, config, n_trials=9, mode="disabled")
     assert again.counts()["pruned"] < 6
 
 
@@ -277,9 +279,15 @@ def test_reports_have_the_metrics_name_where_wandb_stops_by_it(runs):
     assert len(run.history) == 3
 
 
-def test_the_direction_counts_and_a_goal_that_differs_is_said(caplog):
-    study = search(space=CONFIG, direction="maximize", mode="disabled")
-    assert "goal is 'minimize'" in caplog.text
+def test_a_direction_that_contradicts_the_goal_is_refused():
+    with pytest.raises(ArgumentError, match="direction is maximize, and the space says minimize"):
+        search(space=CONFIG, direction="maximize", mode="disabled")
+
+
+def test_the_goal_is_the_direction_where_none_is_given():
+    config = {**CONFIG, "metric": {"name": "score", "goal": "maximize"}}
+    study = search(space=config, mode="disabled")
+    assert study.directions == ("maximize",)
     assert study.best.objective == max(trial.objective for trial in study.trials)
 
 

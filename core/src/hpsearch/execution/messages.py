@@ -99,19 +99,23 @@ def answer(control: Control, trial: TrialRecord | None, message: Message) -> Mes
     """
     reply: Message = {"request": message.get("request")}
     try:
-        if trial is None or message.get("trial") != trial.number:
-            raise HpsearchError(
-                f"trial {message.get('trial')} has ended; it cannot talk to its study any more"
-            )
-        call = _CALLS.get(message.get("call", ""))
-        if call is None:
-            raise HpsearchError(f"a trial cannot call {message.get('call')!r}")
-        return {**reply, "result": call(control.channel(trial), message)}
+        return {**reply, "result": _served(control, trial, message)}
     except HpsearchError as error:
         if control.broken is not None:
             raise
         said = {"type": qualified_name(type(error)), "message": str(error)}
         return {**reply, "error": said}
+
+
+def _served(control: Control, trial: TrialRecord | None, message: Message) -> Any:
+    if trial is None or message.get("trial") != trial.number:
+        raise HpsearchError(
+            f"trial {message.get('trial')} has ended; it cannot talk to its study any more"
+        )
+    call = _CALLS.get(message.get("call", ""))
+    if call is None:
+        raise HpsearchError(f"a trial cannot call {message.get('call')!r}")
+    return call(control.channel(trial), message)
 
 
 _CALLS: Mapping[str, Callable[[Channel, Message], Any]] = {
@@ -124,5 +128,5 @@ _CALLS: Mapping[str, Callable[[Channel, Message], Any]] = {
     "derive": lambda channel, message: channel.derive(message["values"]),
     "constrain": lambda channel, message: channel.constrain(message["name"], message["value"]),
     "annotate": lambda channel, message: channel.annotate(message["name"], message["value"]),
-    "stop": lambda channel, message: channel.stop(),
+    "stop": lambda channel, _message: channel.stop(),
 }

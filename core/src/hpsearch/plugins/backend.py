@@ -19,10 +19,20 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from hpsearch.study.capabilities import Capabilities as Capabilities
+from hpsearch.study.capabilities import Capabilities
 
 if TYPE_CHECKING:
     from hpsearch.plugins.installers import Engine
+
+__all__ = [
+    "API_VERSION",
+    "ENTRY_POINT_GROUP",
+    "EXHAUSTED",
+    "Backend",
+    "Capabilities",
+    "Exhausted",
+    "NoOptions",
+]
 
 API_VERSION: Final = 1
 """The version of the hooks that this core speaks."""

@@ -88,7 +88,8 @@ def hpsearch_suggest(study: Study, trial: TrialRecord) -> Mapping[str, Any] | Ex
 
     Returns:
         The parameters; ``EXHAUSTED`` when there is nothing left to try, which ends the search in
-        order; None is no answer, and an error if nobody else has one.
+        order and needs the capability ``exhaustible``, or a stop that was requested; None is no
+        answer, and an error if nobody else has one.
     """
 
 

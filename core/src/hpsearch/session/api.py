@@ -154,18 +154,13 @@ def search(
         trials=trials,
     )
     check_capabilities(plugin, study, retries, executor)
-    runner = spec.make(None if capabilities.owns_loop else n_workers, executor_options)
-    most = capabilities.max_parallel
-    if most is not None and (runner.n_workers is None or runner.n_workers > most):
-        workers = "" if runner.n_workers is None else f"{runner.n_workers} "
-        logger.warning(
-            "%s suggests for %d trial(s) at a time, so no more of the %sworkers are used",
-            *(plugin, most, workers),
-        )
+    loop = _make_loop(spec, plugin, study, executor_options)
     hooks = Hooks()
     policy = FailurePolicy(catch, max_failures)
     derives = source.function is not None and not isinstance(source.function, Nested)
-    coordinator = Coordinator(study, trials, hooks, policy, str(plugin), retries, derives=derives)
+    coordinator = Coordinator(
+        study, trials, hooks, policy, str(plugin), retries=retries, derives=derives
+    )
     if storage is not None:
         from hpsearch.storage.journal import Journal
 
@@ -177,7 +172,6 @@ def search(
     for observer in observers:
         hooks.register(observer, Role.OBSERVER, f"observer {type(observer).__name__}")
     _register_progress(hooks, progress)
-    loop = AskTellLoop(runner, most) if isinstance(runner, Executor) else DelegatedLoop(runner)
     hooks.register(loop, Role.CORE, spec.label)
     evaluate = Evaluate(objective, source.function, len(study.directions))
     session.run(coordinator, hooks, plugin, evaluate, enqueued)
@@ -217,6 +211,21 @@ def _read_storage(
     # What is not shown here is a URL that may hold a password.
     given = "a URL" if is_url else f"of type {type(storage).__name__}"
     raise ArgumentError(f"storage is {given}, expected the path of a journal with {plugin}")
+
+
+def _make_loop(
+    spec: ExecutorSpec, plugin: Plugin, study: Study, options: dict[str, Any]
+) -> AskTellLoop | DelegatedLoop:
+    """Return the loop that runs the trials where the executor says."""
+    owned, most = study.capabilities.owns_loop, study.capabilities.max_parallel
+    runner = spec.make(None if owned else study.n_workers, options)
+    if most is not None and (runner.n_workers is None or runner.n_workers > most):
+        workers = "" if runner.n_workers is None else f"{runner.n_workers} "
+        logger.warning(
+            "%s suggests for %d trial(s) at a time, so no more of the %sworkers are used",
+            *(plugin, most, workers),
+        )
+    return AskTellLoop(runner, most) if isinstance(runner, Executor) else DelegatedLoop(runner)
 
 
 def _construct(plugin: Plugin, cls: type[Backend], options: Any) -> Backend:

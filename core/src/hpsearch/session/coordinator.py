@@ -61,8 +61,8 @@ class Coordinator(Control):
         hooks: Hooks,
         policy: FailurePolicy,
         label: str,
-        retries: int = 0,
         *,
+        retries: int = 0,
         derives: bool = False,
     ) -> None:
         self.failure: tuple[str, Outcome] | None = None
@@ -373,7 +373,8 @@ class Coordinator(Control):
         trial.end(outcome, time.time(), time.monotonic() - self._begun.pop(trial.number))
 
     def _check_exhaustible(self) -> None:
-        if not self._study.capabilities.exhaustible:
+        # A backend may also find, while it is asked, that the search is over.
+        if not self._study.capabilities.exhaustible and self.may_start():
             raise BackendError(
                 f"{self._label} answered EXHAUSTED in hpsearch_suggest, and does not declare the "
                 "capability 'exhaustible'"

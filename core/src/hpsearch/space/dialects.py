@@ -136,10 +136,8 @@ def read_source(given: Any, *, define_by_run: bool) -> SpaceSource:
     """
     if isinstance(given, WithoutGoals):
         return replace(read_source(given.space, define_by_run=define_by_run), goals=None)
-    if given is None:
-        return SpaceSource(None)
     if not callable(given):
-        return SpaceSource.of(given)
+        return SpaceSource(None) if given is None else SpaceSource.of(given)
     from hpsearch.space import explore
 
     probe = explore.probe(given)
@@ -197,8 +195,8 @@ def recognise(given: Any) -> Dialect | None:
         for name, error in broken.items()
     )
     raise SpaceError(
-        f"{brief(given)} is not a search space. Write a mapping of names to Float, Int and Categorical, "
-        f"a function that calls trial.suggest_*, or a dialect of an installed plugin: "
+        f"{brief(given)} is not a search space. Write a mapping of names to Float, Int and "
+        "Categorical, a function that calls trial.suggest_*, or a dialect of an installed plugin: "
         f"{listed(installed)}.{more}"
     )
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.space.distributions import Categorical, Float, Int
-from hpsearch.space.space import check_parameter as check_parameter
 
 if TYPE_CHECKING:
     from hpsearch.space.distributions import Choice, Distribution

@@ -81,7 +81,11 @@ class StudyLock:
         try:
             with schema.reading(self._path) as connection:
                 row = schema.find_study(connection, self._name)
-        except (JournalError, ValueError):  # whoever holds the lock is still creating the file
+        except (
+            JournalError,
+            TypeError,
+            ValueError,
+        ):  # whoever holds the lock is still creating the file
             return None
         owner: dict[str, Any] | None = None if row is None else schema.read_owner(dict(row))
         return owner

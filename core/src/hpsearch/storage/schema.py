@@ -239,7 +239,7 @@ def read_study(path: Path, row: sqlite3.Row, trials: list[TrialRecord] | None = 
             raise ValueError(f"directions is {brief(directions)}, expected a list of {known}")
         _check(facts, "name", str)
         if not isinstance(facts["backend"], str):
-            raise ValueError(f"backend is {brief(facts['backend'])}, expected a text")
+            raise TypeError(f"backend is {brief(facts['backend'])}, expected a text")
         for name, least in (("seed", 0), ("n_trials", 1)):
             number = facts[name]
             if number is None and name == "n_trials":
@@ -354,7 +354,7 @@ def _read(facts: Mapping[str, Any], column: str, read: Callable[[str], Any]) -> 
     if text is None:
         return None
     if not isinstance(text, str):
-        raise ValueError(f"{column} is {brief(text)}, expected a text")
+        raise TypeError(f"{column} is {brief(text)}, expected a text")
     try:
         return read(text)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -376,7 +376,7 @@ def _row_named(path: Path, row: str) -> Iterator[None]:
         raise JournalError(
             f"the journal {path} cannot be used: {row}: there is no column {error}"
         ) from None
-    except (ValueError, HpsearchError) as error:
+    except (TypeError, ValueError, HpsearchError) as error:
         raise JournalError(f"the journal {path} cannot be used: {row}: {error}") from None
 
 

@@ -49,17 +49,13 @@ def plain(what: str, value: object) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    kind = type(value)
-    if value is None or kind is str or kind is bool or kind is float:
+    if value is None or type(value) in (str, bool, float):
         return value
-    if isinstance(value, int):
-        if value.bit_length() > _MOST_BITS:
-            raise ValueError("an int has too many digits")
-        return int(value)
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, float):
-        return float(value)
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        raise ValueError("an int has too many digits")
+    for kind, to_plain in _PLAIN.items():
+        if isinstance(value, kind):
+            return to_plain(value)
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
@@ -69,7 +65,15 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if getattr(value, "shape", None) == () and hasattr(value, "item"):  # NumPy's and torch's
         return _plain(value.item())
-    raise TypeError(f"{brief(value)} is of type {kind.__name__}")
+    raise TypeError(f"{brief(value)} is of type {type(value).__name__}")
+
+
+_PLAIN: Final[Mapping[type, Callable[[Any], Any]]] = {
+    int: int.__int__,
+    str: str.__str__,
+    float: float.__float__,
+}
+"""To a plain value from one of a subclass, such as a member of an enumeration."""
 
 
 # Text.
@@ -342,7 +346,7 @@ def _optional(check: Callable[[Any], _T]) -> Callable[[Any], _T | None]:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("expected a text")
+        raise TypeError("expected a text")
     return value
 
 
@@ -360,7 +364,7 @@ def _count(value: object) -> int:
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("expected a number")
+        raise TypeError("expected a number")
     return float(value)
 
 
@@ -373,7 +377,7 @@ def _finite(value: object) -> float:
 
 def _list(value: object) -> list[Any]:
     if not isinstance(value, list | tuple):
-        raise ValueError("expected a list")
+        raise TypeError("expected a list")
     return list(value)
 
 
@@ -383,7 +387,7 @@ def _floats(value: object) -> tuple[float, ...]:
 
 def _mapping(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError("expected a mapping")
+        raise TypeError("expected a mapping")
     return value
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from hpsearch.errors import ArgumentError, HpsearchError, brief
-from hpsearch.space.suggester import Suggester, check_parameter
+from hpsearch.space.space import check_parameter
+from hpsearch.space.suggester import Suggester
 
 if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution
@@ -194,7 +197,10 @@ class Trial(Suggester, Mapping[str, Any]):
         return self._channel
 
     def report(
-        self, value: float | Sequence[float], step: int, checkpoint: str | None = None
+        self,
+        value: float | Sequence[float],
+        step: int,
+        checkpoint: str | PathLike[str] | None = None,
     ) -> None:
         """Report an intermediate value (or one for each direction) of the objective at a step.
 
@@ -219,7 +225,9 @@ class Trial(Suggester, Mapping[str, Any]):
                 f"trial {self.number} reported step {step} twice; the first value stays",
                 stacklevel=2,
             )
-        elif self.channel.report(step, values, checkpoint):
+            return
+        folder = None if checkpoint is None else os.fspath(checkpoint)
+        if self.channel.report(step, values, folder):
             self._prune = True
 
     def should_prune(self) -> bool:

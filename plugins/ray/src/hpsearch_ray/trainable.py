@@ -72,10 +72,7 @@ class Work:
             os.chdir(self.folder)
         name = tune.get_context().get_trial_id()
         number = number_of(name)
-        if self.space is None:
-            params = dict(config)
-        else:
-            params = params_of(self.space, config)
+        params = dict(config) if self.space is None else params_of(self.space, config)
         record = TrialRecord(number, params=params, study_seed=self.study_seed)
         if self.space is None:
             suggest = asking(self.parcel, name, record)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.plugins.backend import Backend, Capabilities, Exhausted
+from hpsearch.plugins.backend import EXHAUSTED, Backend, Capabilities, Exhausted
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch_wandb import runs
 from hpsearch_wandb.choosing import make_chooser
@@ -68,8 +68,11 @@ class WandbBackend(Backend):
         sweep.obey_cap(study)
 
     @hookimpl
-    def hpsearch_suggest(self, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
-        return self._chooser.suggest(trial)
+    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
+        answer = self._chooser.suggest(trial)
+        if answer is EXHAUSTED:
+            study.history.request_stop("the W&B sweep has nothing left to run")
+        return answer
 
     @hookimpl
     def hpsearch_start(self, study: Study, trial: TrialRecord) -> None:

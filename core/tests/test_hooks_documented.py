@@ -12,6 +12,7 @@ import pytest
 
 import hpsearch
 from hpsearch.plugins import hookspecs
+from hpsearch.study.control import Control
 from hpsearch.testing.contract.base import Contract
 from hpsearch.testing.distributions import fake_distribution, importable
 
@@ -124,6 +125,11 @@ def test_every_hook_is_called_as_often_as_the_page_says(tmp_path):
     asked_or_reported = ["hpsearch_suggest_parameter", "hpsearch_report"]
     once = dict.fromkeys(SPECIFIED, 1)
     assert calls == {**once, **dict.fromkeys(each_trial, 5), **dict.fromkeys(asked_or_reported, 10)}
+
+
+@pytest.mark.parametrize("name", [name for name in vars(Control) if not name.startswith("_")])
+def test_what_a_running_search_offers_is_on_the_page(name):
+    assert re.search(rf"^\| `{name}[`(]", PAGE, re.MULTILINE)
 
 
 def test_pyproject_on_the_page_is_that_of_the_smallest_plugin():

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from hpsearch.execution.executor import Executor
 from hpsearch.execution.messages import answer
 from hpsearch.execution.pickling import pack
-from hpsearch.study.outcome import Outcome
-from hpsearch.study.serial import payload_of
+from hpsearch.study.serial import outcome_from_dict, payload_of
 from hpsearch.transformers.snapshot import freeze_gc
 
 COSTS = ("_runtime", "_per_second", "_time")
@@ -221,7 +221,9 @@ def tiny_t5(tmp_path):
 
 WORKER = """
 import pickle
+from functools import partial
 from hpsearch.execution.messages import MessageChannel
+from hpsearch.study.serial import outcome_to_dict
 
 def ask(message):
     pipe.send(message)
@@ -231,11 +233,12 @@ while (job := pipe.recv()) is not None:
     if isinstance(job, bytes):
         evaluate = pickle.loads(job)
     else:
-        pipe.send({"outcome": evaluate(job, MessageChannel(ask)).to_dict()})
+        outcome = evaluate(job, partial(MessageChannel, send=ask))
+        pipe.send({"outcome": outcome_to_dict(outcome)})
 """
 
 
-class Elsewhere:
+class Elsewhere(Executor):
     """An executor whose trials run, one after the other, in a spawned process that stays."""
 
     n_workers = 1
@@ -258,7 +261,7 @@ class Elsewhere:
     def wait(self):
         while "outcome" not in (message := self.pipe.recv()):
             self.pipe.send(answer(self.history, self.trial, message))
-        return self.trial, Outcome.from_dict(message["outcome"])
+        return self.trial, outcome_from_dict(message["outcome"])
 
     def close(self):
         pass

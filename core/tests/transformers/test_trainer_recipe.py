@@ -13,6 +13,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 import hpsearch
 from hpsearch.errors import ArgumentError, SearchFailedError
 from hpsearch.execution.evaluate import Evaluate
+from hpsearch.execution.executor import Executor
 from hpsearch.execution.pickling import pack
 from hpsearch.transformers import TrainerObjective
 
@@ -313,7 +314,7 @@ def test_trainers_pickle_as_before_afterwards(make_trainer, held):
     assert OwnClass not in copyreg.dispatch_table
 
 
-class InTurns:
+class InTurns(Executor):
     """Two processes that take trials in turn."""
 
     n_workers = 1

@@ -212,7 +212,7 @@ def never(trial):
     [
         (CapabilityError, "runs the trials itself and takes no executor", {"backend": "ray"}),
         (OptionError, "9 CPU on one node, and no node", {"resources_per_trial": {"cpu": 9}}),
-        (OptionError, "'cpu': -1, expected", {"resources_per_trial": {"cpu": -1}}),
+        (OptionError, r"\['cpu'\] is -1, expected a finite", {"resources_per_trial": {"cpu": -1}}),
         (OptionError, "mean 'resources_per_trial'", {"resource_per_trial": {}}),
         (OptionError, "option 'scheduler'", {"scheduler": "asha"}),
         (OptionError, "connected to another Ray", {"address": "127.0.0.1:1"}),

@@ -173,4 +173,4 @@ def _check_resources(given: Any) -> None:
     kind = "a dict such as {'cpu': 2, 'gpu': 0.5}"
     amounts = mapping("resources_per_trial", given or None, kind=kind, error=OptionError)
     for name, amount in amounts.items():
-        number(f"resources_per_trial has {name!r}, which", amount, least=0, error=OptionError)
+        number(f"resources_per_trial[{name!r}]", amount, least=0, error=OptionError)

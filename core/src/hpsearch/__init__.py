@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from hpsearch.space.space import when as when
     from hpsearch.storage.journal import load as load
     from hpsearch.study.outcome import TrialState as TrialState
-    from hpsearch.study.record import TrialRecord as Trial
     from hpsearch.study.record import TrialRecord as TrialRecord
     from hpsearch.study.study import BestRun as BestRun
     from hpsearch.study.study import Study as Study

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import hpsearch
 
@@ -19,7 +21,7 @@ def command(*arguments: str) -> str:
     return subprocess.run([COMMAND, *arguments], check=True, capture_output=True, text=True).stdout
 
 
-def objective(trial: hpsearch.Trial) -> float:
+def objective(trial: Mapping[str, Any]) -> float:
     x: float = trial["x"]
     return (x - 2.0) ** 2
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
+from typing import Any
 
 import hpsearch
 
 ABSENT = ("pytest", "ray", "sigopt", "torch", "transformers", "wandb")
 
 
-def objective(trial: hpsearch.Trial) -> float:
+def objective(trial: Mapping[str, Any]) -> float:
     x: float = trial["x"]
     return (x - 2.0) ** 2
 

@@ -59,7 +59,7 @@ def kill(trial):
 
 def leave(trial):
     print("about to leave")
-    sys.exit(3)
+    os._exit(3)
 
 
 def crash(trial):
@@ -378,7 +378,7 @@ def interrupted(tmp_path, number, program=SEARCH):
     ("number", "code", "cause"),
     [
         (signal.SIGINT, 1, "KeyboardInterrupt"),
-        (signal.SIGTERM, 128 + signal.SIGTERM, "SystemExit"),
+        (signal.SIGTERM, 128 + signal.SIGTERM, "hpsearch.errors.SearchTerminated"),
     ],
 )
 def test_an_interrupted_search_ends_in_order_and_leaves_no_process(tmp_path, number, code, cause):

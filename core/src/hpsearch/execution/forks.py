@@ -1,0 +1,43 @@
+"""Processes that an objective forks: none of them runs on as a second worker or search."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+from hpsearch.study.outcome import Outcome
+
+
+def run_in_this_process(run: Callable[[], Outcome]) -> Outcome:
+    """Run a trial, and return only in the process that called.
+
+    A child that the objective forked, and that comes out of it, ends here as a program would:
+    with the code of its ``sys.exit``, with 1 and a traceback after another exception, else with 0.
+    Its exit handlers and the text that its parent had not written yet are its parent's.
+
+    Args:
+        run: Runs the trial and returns its outcome.
+    """
+    process = os.getpid()
+    code = 1
+    try:
+        outcome = run()
+        if os.getpid() != process:
+            code = _exit_code(outcome)
+        return outcome
+    finally:
+        if os.getpid() != process:
+            os._exit(code)
+
+
+def _exit_code(outcome: Outcome) -> int:
+    error = outcome.exception
+    if error is None:
+        return 0
+    if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+        return (error.code or 0) & 0xFF
+    if outcome.error is not None:
+        with suppress(OSError):
+            os.write(2, outcome.error.traceback.encode(errors="backslashreplace"))
+    return 1

@@ -50,6 +50,7 @@ class ProcessExecutor(Executor):
 
     Raises:
         ArgumentError: There are too few devices, or worker processes do not work here.
+        HpsearchError: The folder in which devices are leased is not this user's alone.
     """
 
     Options: ClassVar[type[Any]] = ProcessOptions
@@ -63,6 +64,8 @@ class ProcessExecutor(Executor):
             )
         visible = devices.visible_devices()
         self.n_workers, each = devices.divide(visible, n_workers, options.devices_per_trial)
+        if each:
+            devices.lease_folder()  # refused here, and not in each worker
         self._settings = {"devices": visible, "devices_per_trial": each}
         self._environment = devices.threads(self.n_workers, options.threads_per_worker)
         self._options = options

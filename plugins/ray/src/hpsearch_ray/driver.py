@@ -13,7 +13,7 @@ from hpsearch.errors import HpsearchError, rebuilt
 from hpsearch.execution.messages import answer
 from hpsearch.study.outcome import Outcome, TrialState
 from hpsearch.study.serial import loads, outcome_from_dict
-from hpsearch_ray.holding import HOLDS, give_back
+from hpsearch_ray.placement import HOLDS, give_back
 from hpsearch_ray.metrics import MESSAGES, trial_id
 from hpsearch_ray.points import params_of
 from hpsearch_ray.trainable import TrialFailed

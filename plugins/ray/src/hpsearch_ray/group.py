@@ -22,10 +22,10 @@ from hpsearch.study.serial import (
     plain,
     record_from_dict,
 )
-from hpsearch_ray import desk
-from hpsearch_ray.holding import HOLDS, held_here
+from hpsearch_ray import broker
+from hpsearch_ray.placement import HOLDS, held_here
 from hpsearch_ray.metrics import STEP, as_metrics
-from hpsearch_ray.parcel import received
+from hpsearch_ray.object_ref import received
 
 if TYPE_CHECKING:
     from hpsearch.execution.messages import Message
@@ -116,7 +116,7 @@ def run_together(
         trainer.fit()
     except train.TrainingFailedError as failed:
         died = _death(failed)
-    ending = desk.call(search, "ending", trial)
+    ending = broker.call(search, "ending", trial)
     if ending is None or died is not None:
         return Outcome.failed(died or HpsearchError("the trial's workers ended without a word"))
     for name, fact in ending["facts"].items():
@@ -142,9 +142,9 @@ def _take_part(config: Mapping[str, Any]) -> None:
         os.chdir(config["folder"])
     rank = train.get_context().get_world_rank()
     record = record_from_dict(config["payload"])
-    channel = MemberChannel(record, partial(desk.call, config["search"]), config["trial"], rank)
+    channel = MemberChannel(record, partial(broker.call, config["search"]), config["trial"], rank)
     if rank == 0:
-        desk.ask(config["search"], config["trial"], {"call": HOLDS, "group": held_here()})
+        broker.ask(config["search"], config["trial"], {"call": HOLDS, "group": held_here()})
     outcome = received(config["search"]).run(record, channel)
     pruned_alone = outcome.state is TrialState.PRUNED and not channel.told_to_prune
     alone = pruned_alone or outcome.state is TrialState.FAILED

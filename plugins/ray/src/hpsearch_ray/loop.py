@@ -18,13 +18,13 @@ from ray.tune.result_grid import ResultGrid
 from hpsearch.errors import BackendError
 from hpsearch.execution import pickling as travel
 from hpsearch_ray.cluster import connected, interruptible, tune_settings
-from hpsearch_ray.desk import open_desk
+from hpsearch_ray.broker import open_desk
 from hpsearch_ray.driver import Driver
 from hpsearch_ray.engine import changes_trials
 from hpsearch_ray.group import Group
 from hpsearch_ray.hooks import Reports, Trials, read_criterion
 from hpsearch_ray.metrics import metric_names, mode_of
-from hpsearch_ray.parcel import sent
+from hpsearch_ray.object_ref import sent
 from hpsearch_ray.resources import Room, resources_of_a_trial
 from hpsearch_ray.search import Search
 from hpsearch_ray.trainable import Work

@@ -19,10 +19,10 @@ from hpsearch.study.channel import Channel
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.serial import dumps, outcome_to_dict, payload_of, plain
-from hpsearch_ray.desk import asking
+from hpsearch_ray.broker import asking
 from hpsearch_ray.group import Group, run_together
 from hpsearch_ray.metrics import MESSAGES, STEP, as_metrics, number_of
-from hpsearch_ray.parcel import received
+from hpsearch_ray.object_ref import received
 from hpsearch_ray.points import params_of
 
 if TYPE_CHECKING:

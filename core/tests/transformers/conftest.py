@@ -17,7 +17,7 @@ from torch import nn
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from hpsearch.execution.messages import answer
-from hpsearch.execution.pickling import pack
+from hpsearch.execution.pickling import dump_evaluation
 from hpsearch.study.outcome import Outcome
 from hpsearch.study.serial import payload_of
 from hpsearch.transformers.pristine import quick_collections
@@ -249,7 +249,7 @@ class Elsewhere:
 
     def open(self, history, evaluate):
         self.history = history
-        self.pipe.send(pack(evaluate, cloudpickle.dumps))
+        self.pipe.send(dump_evaluation(evaluate, cloudpickle.dumps))
 
     def submit(self, trial):
         self.trial = trial

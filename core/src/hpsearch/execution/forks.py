@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
+from hpsearch.errors import HpsearchError
 from hpsearch.study.outcome import Outcome
 
 
@@ -29,6 +30,23 @@ def run_in_this_process(run: Callable[[], Outcome]) -> Outcome:
     finally:
         if os.getpid() != process:
             os._exit(code)
+
+
+def refuse_forked(trial: int, process: int) -> None:
+    """Raise unless this is the process in which a trial runs.
+
+    Args:
+        trial: The trial's number.
+        process: The id of that process.
+
+    Raises:
+        HpsearchError: It was forked from that process.
+    """
+    if os.getpid() != process:
+        raise HpsearchError(
+            f"trial {trial} runs in process {process}; process {os.getpid()}, which was forked "
+            "from it, cannot talk to the study"
+        )
 
 
 def _exit_code(outcome: Outcome) -> int:

@@ -59,7 +59,7 @@ def resources_of_a_trial(given: Any, workers: int = 1) -> PlacementGroupFactory:
     return factory
 
 
-class Room:
+class Capacity:
     """How many trials may be open at a time, so that none is begun long before it can run.
 
     Args:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from hpsearch.errors import ArgumentError, SpaceError, TrialPruned
+from hpsearch.errors import ArgumentError, HpsearchError, SpaceError, TrialPruned
+from hpsearch.execution.forks import refuse_forked, run_in_this_process
 from hpsearch.study.channel import Channel
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
@@ -44,7 +46,7 @@ class Work:
     """What a search tells each of its workers.
 
     Attributes:
-        parcel: The name under which they receive the evaluation.
+        search: The name under which they find the evaluation and the broker.
         space: The study's space where Ray is the backend, else None.
         directions: How many objective values there are.
         study_seed: The study's seed.
@@ -52,7 +54,7 @@ class Work:
         group: Where several workers run each trial together, which; else None.
     """
 
-    parcel: str
+    search: str
     space: Space | None
     directions: int
     study_seed: int
@@ -72,22 +74,19 @@ class Work:
             os.chdir(self.folder)
         name = tune.get_context().get_trial_id()
         number = number_of(name)
-        if self.space is None:
-            params = dict(config)
-        else:
-            params = params_of(self.space, config)
+        params = dict(config) if self.space is None else params_of(self.space, config)
         record = TrialRecord(number, params=params, study_seed=self.study_seed)
         if self.space is None:
-            suggest = asking(self.parcel, name, record)
+            suggest = asking(self.search, name, record)
         else:
             suggest = partial(known_beforehand, self.space, params)
         channel = WorkerChannel(record, suggest, self.directions)
         with _checkpoint_folder() as record.resume_from:
             if self.group is None:
-                outcome = received(self.parcel).run(record, channel)
+                outcome = run_in_this_process(partial(received(self.search).run, record, channel))
             else:
                 payload = payload_of(record)
-                outcome = run_together(self.group, self.parcel, name, payload, channel)
+                outcome = run_together(self.group, self.search, name, payload, channel)
         channel.end(outcome)
 
     def as_trainable(self, name: str) -> Callable[[dict[str, Any]], None]:
@@ -103,7 +102,9 @@ class Work:
 class WorkerChannel(Channel):
     """A running trial's way to its study: Tune's reports, which take along all else it says.
 
-    Nothing comes back but the end: where Ray has decided to stop the trial, the report raises.
+    Nothing comes back but the end: where Ray has decided to stop the trial, the report raises. The
+    trial's threads take turns; once it has ended they get an error, since what they said would
+    reach the next trial of this process.
 
     Args:
         record: The trial's record in this process.
@@ -125,6 +126,9 @@ class WorkerChannel(Channel):
         # A trial that never reports has no value but its objective, at step 0.
         self._last = (0, (math.nan,) * directions)
         self._stopped = False
+        self._ended = False
+        self._process = os.getpid()
+        self._lock = threading.RLock()
 
     def report(self, step: int, values: tuple[float, ...], checkpoint: str | None = None) -> bool:
         """Report to Ray.
@@ -132,6 +136,11 @@ class WorkerChannel(Channel):
         Raises:
             TrialPruned: Ray has stopped the trial.
         """
+        with self._turn():
+            self._report(step, values, checkpoint)
+        return False
+
+    def _report(self, step: int, values: tuple[float, ...], checkpoint: str | None) -> None:
         if self._stopped:
             raise TrialPruned
         if len(values) != self._directions:
@@ -148,29 +157,32 @@ class WorkerChannel(Channel):
         except SystemExit:
             self._stopped = True
             raise TrialPruned from None
-        return False
 
     def suggest(self, name: str, distribution: Distribution) -> Any:
         return self._suggest(name, distribution)
 
     def derive(self, values: Mapping[str, Any]) -> None:
         facts = plain("the space function returned", values)
-        self._say("derive", values=facts)
-        self._record.derive(facts)
+        with self._turn():
+            self._say("derive", values=facts)
+            self._record.derive(facts)
 
     def constrain(self, name: str, value: float) -> None:
-        self._say("constrain", name=name, value=value)
-        self._record.constrain(name, value)
+        with self._turn():
+            self._say("constrain", name=name, value=value)
+            self._record.constrain(name, value)
 
     def annotate(self, name: str, value: Any) -> None:
         if not isinstance(name, str):
             raise ArgumentError(f"the name of a fact is {name!r}, expected a text")
         fact = plain(f"the fact {name!r} is", value)
-        self._say("annotate", name=name, value=fact)
-        self._record.annotate(name, fact)
+        with self._turn():
+            self._say("annotate", name=name, value=fact)
+            self._record.annotate(name, fact)
 
     def stop(self) -> None:
-        self._say("stop")
+        with self._turn():
+            self._say("stop")
 
     def end(self, outcome: Outcome) -> None:
         """Tell the study how the trial ended.
@@ -179,6 +191,8 @@ class WorkerChannel(Channel):
             TrialFailed: It failed.
             SystemExit: Ray has stopped it, or has taken note of its end.
         """
+        with self._turn():
+            self._ended = True
         if self._stopped:
             raise SystemExit(0)
         self._unsent.append({"outcome": outcome_to_dict(outcome)})
@@ -186,6 +200,16 @@ class WorkerChannel(Channel):
             raise TrialFailed(dumps(self._unsent))
         step, values = self._last
         tune.report({**self._result(step, outcome.objectives or values), "done": True})
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        refuse_forked(self._record.number, self._process)
+        with self._lock:
+            if self._ended:
+                raise HpsearchError(
+                    f"trial {self._record.number} has ended, and talks to its study no more"
+                )
+            yield
 
     def _say(self, call: str, **arguments: Any) -> None:
         request = {"trial": self._record.number, "request": next(self._requests)}

@@ -18,7 +18,7 @@ from hpsearch.errors import ArgumentError, HpsearchError, SearchTerminated, Tria
 from hpsearch.execution.evaluate import Evaluate
 from hpsearch.execution.executor import Executor
 from hpsearch.execution.messages import answer
-from hpsearch.execution.pickling import pack
+from hpsearch.execution.pickling import dump_evaluation
 from hpsearch.execution.process import devices
 from hpsearch.execution.process.options import ProcessOptions
 from hpsearch.study.outcome import Outcome, TrialError, TrialState
@@ -90,7 +90,7 @@ class ProcessExecutor(Executor):
         self._packed = TemporaryFile(prefix="hpsearch-")  # noqa: SIM115 - close() closes it
         self._end_on_sigterm()
         try:
-            self._packed.write(pack(evaluate, cloudpickle.dumps))
+            self._packed.write(dump_evaluation(evaluate, cloudpickle.dumps))
             self._packed.flush()
             wanted = (self.n_workers, control.remaining, control.study.capabilities.max_parallel)
             for _ in range(min(number for number in wanted if number is not None)):

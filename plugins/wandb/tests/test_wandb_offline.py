@@ -377,3 +377,26 @@ def test_a_key_is_in_no_message_report_or_journal(tmp_path, caplog):
     assert not [path for path in files if secret.encode() in path.read_bytes()]
     assert secret not in caplog.text
     assert secret not in repr(study.options) + study.to_json() + study.table()
+
+
+@pytest.mark.parametrize(
+    ("raised", "ends"), [(RuntimeError, HpsearchError), (KeyboardInterrupt, KeyboardInterrupt)]
+)
+def test_the_environment_is_restored_though_a_run_cannot_be_finished(raised, ends, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_GROUP", "mine")
+    before = dict(os.environ)
+
+    def objective(trial):
+        assert os.environ["WANDB_MODE"] == "offline"
+        run, finish = trial.native, trial.native.finish
+
+        def finish_and_raise(exit_code=None):
+            finish(exit_code=exit_code)
+            raise raised("cannot finish")
+
+        vars(run)["finish"] = finish_and_raise
+        return trial["x"]
+
+    with pytest.raises(ends):
+        search(objective)
+    assert dict(os.environ) == before

@@ -232,12 +232,13 @@ def test_what_was_not_written_yet_is_not_written_twice_by_a_child(search, capfd)
         sys.stdout.write("once")
         child = os.fork()
         if child == 0:
+            sys.stdout.write(", and by the child")
             return 0.0
         os.waitpid(child, 0)
         return trial["x"]
 
     search(objective, n_trials=1, n_workers=1)
-    assert capfd.readouterr().out == "[trial 0] once\n"
+    assert capfd.readouterr().out == "[trial 0] once, and by the child\n"
 
 
 # Time.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 
 from hpsearch.errors import HpsearchError
 from hpsearch.study.outcome import Outcome
@@ -15,11 +17,12 @@ def run_in_this_process(run: Callable[[], Outcome]) -> Outcome:
 
     A child that the objective forked, and that comes out of it, ends here as a program would:
     with the code of its ``sys.exit``, with 1 and a traceback after another exception, else with 0.
-    Its exit handlers and the text that its parent had not written yet are its parent's.
+    Exit handlers are left to its parent.
 
     Args:
         run: Runs the trial and returns its outcome.
     """
+    _flush_before_forks()
     process = os.getpid()
     code = 1
     try:
@@ -29,6 +32,7 @@ def run_in_this_process(run: Callable[[], Outcome]) -> Outcome:
         return outcome
     finally:
         if os.getpid() != process:
+            _flush()
             os._exit(code)
 
 
@@ -59,3 +63,16 @@ def _exit_code(outcome: Outcome) -> int:
         with suppress(OSError):
             os.write(2, outcome.error.traceback.encode(errors="backslashreplace"))
     return 1
+
+
+@cache
+def _flush_before_forks() -> None:
+    """See to it that a child has no text of its parent's to write a second time."""
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        os.register_at_fork(before=_flush)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # it may be missing or closed
+            stream.flush()

@@ -145,8 +145,8 @@ class WorkerChannel(Channel):
             raise TrialPruned
         if len(values) != self._directions:
             raise ArgumentError(
-                f"{len(values)} values were reported at step {step}, and the study has "
-                f"{self._directions} direction{'s' if self._directions > 1 else ''}"
+                f"trial {self._record.number} reported {len(values)} values at step {step}, and "
+                f"the study has {self._directions} direction{'s' if self._directions > 1 else ''}"
             )
         self._say("report", step=step, values=list(values), checkpoint=checkpoint)
         self._record.report(step, values)

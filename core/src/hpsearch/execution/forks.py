@@ -67,7 +67,7 @@ def _exit_code(outcome: Outcome) -> int:
 
 @cache
 def _flush_before_forks() -> None:
-    """See to it that a child has no text of its parent's to write a second time."""
+    """Have a child start with no text of its parent that it would write a second time."""
     if hasattr(os, "register_at_fork"):  # not on Windows
         os.register_at_fork(before=_flush)
 

@@ -74,7 +74,7 @@ def _found(address: str | None) -> str:
     whose machine was switched off, or that was killed, stays noted on this machine.
 
     Raises:
-        OptionError: It is no address.
+        OptionError: It is not an address.
         BackendError: Nobody is there.
     """
     source = "address"
@@ -118,7 +118,7 @@ def tune_settings(options: RayOptions) -> Iterator[None]:
     settings = {
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # See interruptible().
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # The history shows them.
-        # Ray's newer output prints even where it is told not to, and knows no reporters.
+        # Ray's newer output prints even where it is asked not to, and has no reporters.
         "RAY_AIR_NEW_OUTPUT": "0",
     }
     before = {name: os.environ.get(name) for name in settings}

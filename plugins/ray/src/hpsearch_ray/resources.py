@@ -77,7 +77,7 @@ class Capacity:
         self._looked = -math.inf
 
     def for_another(self, live: Mapping[str, TuneTrial]) -> bool:
-        """Whether one more trial may begin beside these."""
+        """Whether one more trial may begin in addition to these."""
         open_trials = sum(trial.status != "PAUSED" for trial in live.values())
         return open_trials < min(self._most, self._fitting() + self._extra)
 

@@ -51,7 +51,7 @@ class SweepAgent:
     def __init__(self, sweep_id: str, entity: str, project: str) -> None:
         from wandb.agents.pyagent import Agent
 
-        # What wandb.agent() runs; only here it can be told to end. Tried with wandb 0.31.
+        # What wandb.agent() runs; only here it can be ended. Tried with wandb 0.31.
         self._agent = Agent(  # type: ignore[no-untyped-call]
             sweep_id, project, entity, function=self._offer
         )

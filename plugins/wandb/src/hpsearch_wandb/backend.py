@@ -65,7 +65,7 @@ class WandbBackend(Backend):
             self._stopper = Hyperband(sweep) if sweep.early_terminate is not None else None
             self._runs = OfflineRuns(study, sweep, self.options, mode)
         study.native = self._runs.sweep_id
-        sweep.heed_cap(study)
+        sweep.apply_cap(study)
 
     @hookimpl
     def hpsearch_suggest(self, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
@@ -76,7 +76,7 @@ class WandbBackend(Backend):
         assert self._runs is not None
         self._chooser.start(trial)
         self._runs.open(trial)
-        self._sweep.heed_cap(study)
+        self._sweep.apply_cap(study)
 
     @hookimpl
     def hpsearch_report(self, trial: TrialRecord, step: int, values: tuple[float, ...]) -> bool:
@@ -90,7 +90,7 @@ class WandbBackend(Backend):
         if self._stopper is not None:
             self._stopper.tell(trial)
         self._runs.finish(trial)
-        self._sweep.heed_target(study, trial)
+        self._sweep.apply_target(study, trial)
 
     @hookimpl
     def hpsearch_close(self) -> None:

@@ -108,7 +108,7 @@ class OnlineSweep:
         self._run = None
 
     def close(self) -> None:
-        """Finish a run that nobody told the end of, and end the agent; restore W&B in any case."""
+        """Finish a run whose end nobody reported, and end the agent; restore W&B in any case."""
         self._closing.callback(self._stop_agent)
         if self._run is not None:
             self._closing.callback(runs.abandon, self._run)

@@ -168,7 +168,7 @@ def release(run: wandb.Run) -> None:
 
 
 def abandon(run: wandb.Run) -> None:
-    """Finish the run of a trial that nobody told the end of."""
+    """Finish the run of a trial whose end nobody reported."""
     release(run)
     run.finish(exit_code=1)
 

@@ -111,13 +111,13 @@ class Sweep:
             options.entity or config.get("entity"),
         )
 
-    def heed_cap(self, study: Study) -> None:
+    def apply_cap(self, study: Study) -> None:
         """Start no more trials once there are as many as the sweep's ``run_cap``."""
         cap = self.config.get("run_cap")
         if cap is not None and len(study.trials) >= cap:
             study.history.request_stop(f"the sweep's run_cap of {cap} was reached")
 
-    def heed_target(self, study: Study, trial: TrialRecord) -> None:
+    def apply_target(self, study: Study, trial: TrialRecord) -> None:
         """Start no more trials once one has reached the metric's ``target``."""
         target = self.config["metric"].get("target")
         if target is None or trial.objectives is None:

@@ -136,7 +136,7 @@ class ProcessExecutor(Executor):
     # Serving the workers.
 
     def _serve(self) -> None:
-        """Wait until something happens, and see to everything that has."""
+        """Wait until something happens, and handle everything that has."""
         by_line = {worker.line: worker for worker in (*self._workers, *self._leaving)}
         for line in connection.wait(list(by_line), timeout=self._patience()):
             worker = by_line[line]  # type: ignore[index]
@@ -261,7 +261,7 @@ class ProcessExecutor(Executor):
         return max(0.0, min([_LOOK_AGAIN, *(each - time.monotonic() for each in deadlines)]))
 
     def _end_on_sigterm(self) -> None:
-        """Have SIGTERM end the search in order, as Ctrl-C does, unless it is spoken for."""
+        """Have SIGTERM end the search in order, as Ctrl-C does, unless the program handles it."""
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             self._sigterm = signal.signal(signal.SIGTERM, _terminated)

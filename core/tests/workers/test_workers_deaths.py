@@ -338,8 +338,8 @@ folder = Path(sys.argv[1])
 def objective(trial):
     if trial.number > 1:
         child = subprocess.Popen(["sleep", "600"])
-        (folder / f"{os.getpid()} {child.pid}").touch()
         try:
+            (folder / f"{os.getpid()} {child.pid}").touch()
             time.sleep(600)
         finally:
             (folder / f"cleaned up {os.getpid()}").touch()

@@ -197,8 +197,8 @@ class ProcessExecutor(Executor):
             try:
                 worker.run(self._submitted[0])
             except OSError:  # it is dead
-                self._workers.remove(worker)
                 worker.kill()
+                self._workers.remove(worker)
             else:
                 self._submitted.popleft()
                 self._set_clock(worker)
@@ -243,10 +243,10 @@ class ProcessExecutor(Executor):
         """Let a worker end in its own time; none takes its place before it has."""
         from hpsearch.execution.process.inside import GRACE
 
-        self._workers.remove(worker)
-        self._leaving.append(worker)
         worker.hang_up()
         worker.deadline = time.monotonic() + GRACE + 1
+        self._leaving.append(worker)  # before it is removed, for Ctrl-C may come in between
+        self._workers.remove(worker)
 
     def _set_clock(self, worker: Worker) -> None:
         """Start a trial's time when it has begun; until then a ready worker has some to begin."""

@@ -60,8 +60,8 @@ def test_the_command_says_what_it_would_run(needy):
     shown = run("install", "needy", "--dry-run")
     assert shown.exit_code == 0
     assert shown.output.splitlines() == [
-        f"{sys.executable} -m pip install 'pluggy>=1'",
-        f"{sys.executable} -m pip install --no-deps no-such-engine==1.2",
+        f"{sys.executable} -P -m pip install 'pluggy>=1'",
+        f"{sys.executable} -P -m pip install --no-deps no-such-engine==1.2",
     ]
 
 

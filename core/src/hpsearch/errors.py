@@ -2,8 +2,8 @@
 
 The classes form one tree under :class:`HpsearchError`, so ``except HpsearchError`` catches all of
 them and nothing else. Some names stand outside it because they are signals and not mistakes:
-:class:`TrialPruned` and :class:`SearchAborted` (raised by an objective) and
-:class:`SearchInterrupted` (Ctrl-C).
+:class:`TrialPruned` and :class:`SearchAborted` (raised by an objective),
+:class:`SearchInterrupted` (Ctrl-C) and :class:`SearchTerminated` (SIGTERM).
 """
 
 from __future__ import annotations
@@ -103,6 +103,10 @@ class SearchInterrupted(KeyboardInterrupt):
     def __init__(self, message: str, study: Any) -> None:
         super().__init__(message)
         self.study = study
+
+
+class SearchTerminated(SystemExit):
+    """SIGTERM ended a search in worker processes in order; its code is 143, as a shell has it."""
 
 
 class TrialPruned(Exception):  # noqa: N818 - the field's name for the signal

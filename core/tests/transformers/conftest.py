@@ -18,7 +18,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from hpsearch.execution.executor import Executor
 from hpsearch.execution.messages import answer
-from hpsearch.execution.pickling import pack
+from hpsearch.execution.pickling import dump_evaluation
 from hpsearch.study.serial import outcome_from_dict, payload_of
 from hpsearch.transformers.snapshot import freeze_gc
 
@@ -252,7 +252,7 @@ class Elsewhere(Executor):
 
     def open(self, history, evaluate):
         self.history = history
-        self.pipe.send(pack(evaluate, cloudpickle.dumps))
+        self.pipe.send(dump_evaluation(evaluate, cloudpickle.dumps))
 
     def submit(self, trial):
         self.trial = trial

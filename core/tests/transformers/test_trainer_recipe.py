@@ -14,7 +14,7 @@ import hpsearch
 from hpsearch.errors import ArgumentError, SearchFailedError
 from hpsearch.execution.evaluate import Evaluate
 from hpsearch.execution.executor import Executor
-from hpsearch.execution.pickling import pack
+from hpsearch.execution.pickling import dump_evaluation
 from hpsearch.transformers import TrainerObjective
 
 SPACE = {
@@ -293,7 +293,7 @@ def test_what_cannot_travel_is_named(make_trainer, elsewhere, spoil, named, trai
         trainer.train()
     spoil(trainer)
     with pytest.raises(ArgumentError, match=f"cannot go there: {named} .*lock") as caught:
-        pack(Evaluate(TrainerObjective(trainer), None, 1), cloudpickle.dumps)
+        dump_evaluation(Evaluate(TrainerObjective(trainer), None, 1), cloudpickle.dumps)
     assert str(caught.value).count(";") == 0
 
 
@@ -301,7 +301,7 @@ def test_what_cannot_travel_is_named(make_trainer, elsewhere, spoil, named, trai
 def test_a_function_of_the_search_that_cannot_travel_is_named(make_trainer, elsewhere, name):
     objective = TrainerObjective(make_trainer(), **{name: holds_a_lock})
     with pytest.raises(ArgumentError, match=f"cannot go there: {name} uses 'LOCK'"):
-        pack(Evaluate(objective, None, 1), cloudpickle.dumps)
+        dump_evaluation(Evaluate(objective, None, 1), cloudpickle.dumps)
 
 
 @pytest.mark.parametrize("held", [1, LOCK])
@@ -310,7 +310,7 @@ def test_trainers_pickle_as_before_afterwards(make_trainer, held):
     trainer.note = held
     objective = TrainerObjective(trainer)
     with contextlib.suppress(ArgumentError):
-        pack(Evaluate(objective, None, 1), cloudpickle.dumps)
+        dump_evaluation(Evaluate(objective, None, 1), cloudpickle.dumps)
     assert OwnClass not in copyreg.dispatch_table
 
 

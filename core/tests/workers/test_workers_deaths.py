@@ -58,7 +58,7 @@ def kill(trial):
 
 def leave(trial):
     print("about to leave")
-    sys.exit(3)
+    os._exit(3)
 
 
 def crash(trial):
@@ -365,8 +365,8 @@ folder = Path(sys.argv[1])
 def objective(trial):
     if trial.number > 1:
         child = subprocess.Popen(["sleep", "600"])
-        (folder / f"{os.getpid()} {child.pid}").touch()
         try:
+            (folder / f"{os.getpid()} {child.pid}").touch()
             time.sleep(600)
         finally:
             (folder / f"cleaned up {os.getpid()}").touch()
@@ -404,7 +404,7 @@ def interrupted(programs, tmp_path):
     ("number", "code", "cause"),
     [
         (signal.SIGINT, 1, "KeyboardInterrupt"),
-        (signal.SIGTERM, 128 + signal.SIGTERM, "SystemExit"),
+        (signal.SIGTERM, 128 + signal.SIGTERM, "hpsearch.errors.SearchTerminated"),
     ],
 )
 def test_an_interrupted_search_ends_in_order_and_leaves_no_process(
@@ -438,7 +438,7 @@ def test_a_search_that_is_killed_takes_its_workers_with_it(interrupted, tmp_path
     assert [trial.state for trial in load(tmp_path / "study.db").trials[2:]] == ["running"] * 2
 
 
-def test_a_trial_that_does_not_heed_the_end_of_a_killed_search_is_killed(interrupted, tmp_path):
+def test_a_trial_that_ignores_the_end_of_a_killed_search_is_killed(interrupted, tmp_path):
     stubborn = SEARCH.replace(
         "time.sleep(600)\n",
         """while True:
@@ -452,7 +452,7 @@ def test_a_trial_that_does_not_heed_the_end_of_a_killed_search_is_killed(interru
     assert len(list(tmp_path.glob("stubborn *"))) == 2
 
 
-def test_a_trial_that_does_not_heed_the_interrupt_is_killed(search, tmp_path):
+def test_a_trial_that_ignores_the_interrupt_is_killed(search, tmp_path):
     def objective(trial):
         (tmp_path / str(os.getpid())).touch()
         while True:

@@ -12,7 +12,7 @@ from threading import Event, Thread
 
 import pytest
 
-from hpsearch.errors import ArgumentError
+from hpsearch.errors import ArgumentError, HpsearchError
 from hpsearch.execution.process import devices
 from hpsearch.execution.process.devices import divide, visible_devices
 
@@ -35,6 +35,7 @@ def _leases_of_this_test_alone(monkeypatch, tmp_path):
         ("", []),
         ("-1", []),
         ("0,-1,1", ["0"]),
+        ("0,1,0", ["0", "1"]),
     ],
 )
 def test_the_devices_of_the_environment_are_those_that_cuda_would_see(
@@ -114,6 +115,58 @@ def test_the_devices_of_a_killed_worker_are_free_again(search, monkeypatch):
     study = search(objective, n_trials=12, max_failures=9)
     assert study.counts()["failed"] == 4
     assert {trial.attrs["sees"] for trial in study.trials} == {"0", "1"}
+
+
+def a_file(folder):
+    folder.touch()
+
+
+def a_link(folder):
+    (folder.parent / "elsewhere").mkdir(mode=0o700)
+    folder.symlink_to(folder.parent / "elsewhere")
+
+
+def open_to_all(folder):
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (a_file, "is not a folder|File exists"),
+        (a_link, "is a symbolic link"),
+        (open_to_all, r"is open to other users \(mode 0777\)"),
+    ],
+)
+def test_a_folder_of_leases_that_is_not_the_users_own_is_refused(
+    search, monkeypatch, tmp_path, make, said
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    folder = tmp_path / f"hpsearch-devices-{os.getuid()}"
+    make(folder)
+    with pytest.raises(HpsearchError, match=said) as raised:
+        search(lambda trial: 0.0, n_workers=1)
+    assert str(folder) in str(raised.value)
+
+
+def test_a_folder_of_leases_of_another_user_is_refused(monkeypatch, tmp_path):
+    (tmp_path / "hpsearch-devices-4321").mkdir(mode=0o700)
+    monkeypatch.setattr(devices.os, "getuid", lambda: 4321)
+    with pytest.raises(HpsearchError, match=rf"belongs to user {tmp_path.stat().st_uid};"):
+        devices.lease_folder()
+
+
+def test_no_name_of_a_device_leads_out_of_the_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "set back after the test")
+    names = ["../../outside", "/outside", "..", "a/b", "a-b"]
+    locks = devices.lease(names, len(names))
+    try:
+        assert [path.name for path in tmp_path.iterdir()] == [f"hpsearch-devices-{os.getuid()}"]
+        assert len(list(devices.lease_folder().iterdir())) == len(names)
+    finally:
+        for lock in locks:
+            lock.release()
 
 
 def test_isolated_trials_lease_devices_too(search, monkeypatch):

@@ -243,7 +243,9 @@ def test_a_running_trials_mistakes_are_its_own(search):
     study = search(objective, max_failures=9)
     assert [trial.state for trial in study.trials] == ["failed"] * 4 + ["complete"] * 2
     said = [trial.error.message for trial in study.trials[:4]]
-    for message, part in zip(said, ["'other'", "2 values", "no JSON", "'x' was"], strict=True):
+    for message, part in zip(
+        said, ["'other'", "2 values", "expected JSON", "'x' was"], strict=True
+    ):
         assert part in message
 
 

@@ -72,4 +72,4 @@ def test_a_ray_of_the_searchs_own_ends_with_it_and_a_cluster_is_left(
     expected = ["3 False", *refused, "3 False", "3 False", *refused * 4, "3 False"]
     assert said == expected, answer.stderr
     assert "where ray start noted a cluster): " in answer.stderr
-    assert "Ray starts anew for this search" in answer.stderr
+    assert "Ray starts another one for this search" in answer.stderr

@@ -122,7 +122,7 @@ def test_what_a_trial_asks_wrongly_fails_that_trial_alone(search):
         )
 
     study = search(objective, None, max_failures=9)
-    assert {trial.error.type.rpartition(".")[2] for trial in study.trials} == {"HpsearchError"}
+    assert {trial.error.type.rpartition(".")[2] for trial in study.trials} == {"SpaceError"}
     assert "one name has one distribution" in str(study.trials[0].error)
 
 

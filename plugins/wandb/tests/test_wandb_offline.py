@@ -444,3 +444,26 @@ def test_many_choices_are_read_and_searched_at_once():
     study = search(lambda trial: trial["c"], space, mode="disabled")
     assert len({trial["c"] for trial in study.trials}) == 2
     assert time.process_time() - begun < 3
+
+
+@pytest.mark.parametrize(
+    ("raised", "ends"), [(RuntimeError, HpsearchError), (KeyboardInterrupt, KeyboardInterrupt)]
+)
+def test_the_environment_is_restored_though_a_run_cannot_be_finished(raised, ends, monkeypatch):
+    monkeypatch.setenv("WANDB_RUN_GROUP", "mine")
+    before = dict(os.environ)
+
+    def objective(trial):
+        assert os.environ["WANDB_MODE"] == "offline"
+        run, finish = trial.native, trial.native.finish
+
+        def finish_and_raise(exit_code=None):
+            finish(exit_code=exit_code)
+            raise raised("cannot finish")
+
+        vars(run)["finish"] = finish_and_raise
+        return trial["x"]
+
+    with pytest.raises(ends):
+        search(objective)
+    assert dict(os.environ) == before

@@ -113,6 +113,26 @@ def test_the_environment_is_left_as_it_was(server, monkeypatch):
     assert server.sweep.project == "demo"
 
 
+def test_the_environment_is_restored_though_a_run_cannot_be_finished(server):
+    before = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
+
+    def objective(trial):
+        run, finish = trial.native, trial.native.finish
+
+        def finish_and_raise(exit_code=None):
+            finish(exit_code=exit_code)
+            raise RuntimeError("cannot finish")
+
+        vars(run)["finish"] = finish_and_raise
+        return trial["lr"]
+
+    with pytest.raises(BackendError, match="cannot finish"):
+        online(objective, n_trials=2, project="demo")
+    after = {name: value for name, value in os.environ.items() if name.startswith("WANDB_")}
+    assert after == before
+    assert not any(thread.name == "wandb-agent" for thread in threading.enumerate())
+
+
 def test_failing_trials_are_judged_by_our_policy_and_not_by_the_agent(server):
     """The agent gives up after three failures in its first minute."""
 

@@ -38,18 +38,27 @@ def install(engines: list[Engine], *, dry_run: bool) -> None:
             say(f"{engine.backend}: {listed(engine.pinned)} are installed already")
             continue
         for arguments in engine.commands():
-            command = (sys.executable, "-m", "pip", *arguments)
-            say(shlex.join(command))
+            say(shlex.join(_command(*arguments)))
             if not dry_run:
-                _run(command)
+                run_pip(*arguments)
 
 
-def _run(command: tuple[str, ...]) -> None:
+def run_pip(*arguments: str) -> None:
+    """Run pip in this Python.
+
+    Raises:
+        HpsearchError: This Python has no pip, or pip failed.
+    """
     if find_spec("pip") is None:
         raise HpsearchError(
             f"{sys.executable} has no pip. Let the tool that made this environment install "
-            f"{shlex.join(command[4:])}"
+            f"{shlex.join(arguments[1:])}"
         )
-    code = subprocess.run(command, check=False).returncode  # noqa: S603 - our own command
+    code = subprocess.run(_command(*arguments), check=False).returncode  # noqa: S603 - our own
     if code:
         raise HpsearchError(f"pip ended with exit code {code}; what it says above is why")
+
+
+def _command(*arguments: str) -> tuple[str, ...]:
+    # -P: a pip.py or json.py in the working directory is not imported.
+    return (sys.executable, "-P", "-m", "pip", *arguments)

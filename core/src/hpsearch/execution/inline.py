@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import ArgumentError
 from hpsearch.execution.executor import Executor
+from hpsearch.execution.forks import run_in_this_process
 
 if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
@@ -37,7 +39,8 @@ class InlineExecutor(Executor):
 
     def wait(self) -> tuple[TrialRecord, Outcome]:
         trial = self._submitted.popleft()
-        return trial, self._evaluate.run(trial, self._control.channel(trial))
+        channel = self._control.channel(trial)
+        return trial, run_in_this_process(partial(self._evaluate.run, trial, channel))
 
     def close(self) -> None:
         self._submitted.clear()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
 
 
-def pack(evaluate: Evaluate, dumps: Callable[[Any], bytes]) -> bytes:
+def dump_evaluation(evaluate: Evaluate, dumps: Callable[[Any], bytes]) -> bytes:
     """Return an evaluation as bytes.
 
     An objective that is more than a function may name its parts for the error below, by a method

@@ -17,7 +17,7 @@ from typing import Any
 
 import pluggy
 
-from hpsearch.errors import BackendError, HpsearchError, listed, nearest
+from hpsearch.errors import BackendError, HpsearchError, SearchTerminated, listed, nearest
 from hpsearch.plugins import hookspecs
 
 logger = logging.getLogger("hpsearch")
@@ -186,6 +186,8 @@ class Hooks:
             return None
         try:
             return implementation.function(*implementation.taken(arguments))
+        except SearchTerminated:  # whatever ran when the signal came did not fail
+            raise
         except HpsearchError as error:
             # Said on purpose, in a sentence for the user; only an observer's is not passed on.
             if member.role is not Role.OBSERVER:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import pickle
+from collections.abc import Iterator
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.execution.executor import Executor
+from hpsearch.execution.forks import run_in_this_process
 from hpsearch.execution.messages import MessageChannel, answer
 from hpsearch.study.outcome import Outcome
 from hpsearch.study.serial import dumps, loads, outcome_from_dict, outcome_to_dict, payload_of
@@ -63,7 +67,8 @@ class OtherProcess(Executor):
         context = multiprocessing.get_context("spawn")
         self._pipe, far = context.Pipe()
         self._process = context.Process(target=_work, args=(far, pickle.dumps(evaluate)))
-        self._process.start()
+        with _safe_path():
+            self._process.start()
         far.close()
 
     def submit(self, trial: TrialRecord) -> None:
@@ -88,6 +93,20 @@ class OtherProcess(Executor):
             self._process.join()
 
 
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Have processes that start import nothing from the working directory, as -P does."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
 def _work(pipe: Connection, pickled: bytes) -> None:
     evaluate: Evaluate = pickle.loads(pickled)  # noqa: S301 - written by the parent just now
 
@@ -100,7 +119,8 @@ def _work(pipe: Connection, pickled: bytes) -> None:
             payload = _receive(pipe)
         except EOFError:
             return
-        outcome = evaluate(payload, partial(MessageChannel, send=ask))
+        connect = partial(MessageChannel, send=ask)
+        outcome = run_in_this_process(partial(evaluate, payload, connect))
         _send(pipe, {"outcome": outcome_to_dict(outcome)})
 
 

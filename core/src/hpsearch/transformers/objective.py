@@ -50,7 +50,7 @@ class TrainerObjective:
     the trial the Trainer is as before and the trial's memory is released.
 
     It travels to other processes, closures and all, by
-    :func:`hpsearch.execution.pickling.pack`; each builds the Trainer once, from its
+    :func:`hpsearch.execution.pickling.dump_evaluation`; each builds the Trainer once, from its
     :class:`~hpsearch.transformers.recipe.Recipe`.
 
     Args:

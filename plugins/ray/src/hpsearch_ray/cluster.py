@@ -68,13 +68,13 @@ def connected(options: RayOptions) -> Iterator[None]:
 
 
 def _found(address: str | None) -> str:
-    """Return the address that Ray would find by itself, ``"local"`` where it would start anew.
+    """Return the address that Ray would find by itself, ``"local"`` where it would start one.
 
     Ray takes what it finds for alive, and tries for minutes to reach one that is not: a cluster
     whose machine was switched off, or that was killed, stays noted on this machine.
 
     Raises:
-        OptionError: It is no address.
+        OptionError: It is not an address.
         BackendError: Nobody is there.
     """
     source = "address"
@@ -92,7 +92,7 @@ def _found(address: str | None) -> str:
         except BackendError as error:
             if address == "auto":
                 raise
-            logger.warning("%s; Ray starts anew for this search", error)
+            logger.warning("%s; Ray starts another one for this search", error)
             return "local"
     return noted or address or "local"
 
@@ -118,7 +118,7 @@ def tune_settings(options: RayOptions) -> Iterator[None]:
     settings = {
         "TUNE_DISABLE_SIGINT_HANDLER": "1",  # See interruptible().
         "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # The history shows them.
-        # Ray's newer output prints even where it is told not to, and knows no reporters.
+        # Ray's newer output prints even where it is asked not to, and has no reporters.
         "RAY_AIR_NEW_OUTPUT": "0",
     }
     before = {name: os.environ.get(name) for name in settings}
@@ -132,7 +132,7 @@ def tune_settings(options: RayOptions) -> Iterator[None]:
     finally:
         for name, value in before.items():
             if value is None:
-                os.environ.pop(name)
+                os.environ.pop(name, None)
             else:
                 os.environ[name] = value
         for name, level in levels.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import pickle
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,9 @@ from hpsearch.errors import HpsearchError, rebuilt
 from hpsearch.execution.messages import answer
 from hpsearch.study.outcome import Outcome, TrialState
 from hpsearch.study.serial import loads, outcome_from_dict
-from hpsearch_ray.holding import HOLDS, give_back
+from hpsearch_ray.broker import error_reply
 from hpsearch_ray.metrics import MESSAGES, trial_id
+from hpsearch_ray.placement import HOLDS, give_back
 from hpsearch_ray.points import params_of
 from hpsearch_ray.trainable import TrialFailed
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 class Driver:
     """What Tune's hooks in this process share: the study, and its trials that run.
 
+    Tune's thread and the broker's both call it, and take turns.
+
     Attributes:
         study: The study.
         space: Its space where Ray is the backend; None where it runs another one's trials, whose
@@ -46,6 +50,7 @@ class Driver:
         self.live: dict[str, TuneTrial] = {}
         self.error: Exception | None = None
         self.interrupted = False
+        self._lock = threading.RLock()
         self._scheduler = engine.scheduler
         self._prefix = engine.prefix
         self._trials: dict[str, TrialRecord] = {}
@@ -64,10 +69,16 @@ class Driver:
 
     @contextlib.contextmanager
     def guarded(self) -> Iterator[None]:
-        """Keep an error, which Tune would turn into a text, and stop Tune in order."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - it is raised when Tune has stopped
+        """Take a turn; keep an error, which Tune would turn into a text, and stop Tune in order."""
+        with self._lock:
+            try:
+                yield
+            except Exception as error:  # noqa: BLE001 - it is raised when Tune has stopped
+                self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Stop Tune in order, because of an error; the first one is raised then."""
+        with self._lock:
             if self.error is None:
                 self.error = error
 
@@ -86,11 +97,10 @@ class Driver:
         """Answer what a running trial asks."""
         with self.guarded():
             if message["call"] == HOLDS:
-                self._held[name] = message["group"]
-                return {"result": None}
-            if name in self._trials:
-                return answer(self.study.history, self._trials[name], message)
-        return {"error": "the search is over"}
+                self._hold(name, message["group"])
+                return {"request": message.get("request"), "result": None}
+            return answer(self.study.history, self._trials.get(name), message)
+        return error_reply(message, HpsearchError("the search is over"))
 
     def changed(self, tune_trial: TuneTrial) -> None:
         """Record the parameters that a scheduler gave a trial, if it has new ones."""
@@ -145,15 +155,23 @@ class Driver:
 
     def release(self) -> None:
         """Give back what the workers of trials hold that Tune stopped at once."""
-        for group in self._held.values():
-            give_back(group)
-        self._held.clear()
+        with self._lock:
+            for group in self._held.values():
+                give_back(group)
+            self._held.clear()
 
     def end(self) -> None:
         """Tell the history that Tune's time was over for the trials that still ran."""
         for name in list(self._trials):
             self._outcomes[name] = Outcome(TrialState.PRUNED)
             self._tell(name)
+
+    def _hold(self, name: str, group: str) -> None:
+        """Keep what the workers of a trial hold until it ends; it may have ended meanwhile."""
+        if name in self._trials:
+            self._held[name] = group
+        else:
+            give_back(group)
 
     def _hear(self, name: str, text: str) -> bool:
         trial, stop = self._trials[name], False

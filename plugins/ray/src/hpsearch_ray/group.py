@@ -1,7 +1,7 @@
 """One trial in several workers together, which Ray Train starts and connects.
 
 In the trial's own process, :func:`run_together` waits for them. Each worker runs the evaluation:
-the first one talks to the study, the others read at the desk what it was answered.
+the first one talks to the study, the others read at the broker what it was answered.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import HpsearchError, TrialPruned
+from hpsearch.execution.forks import run_in_this_process
 from hpsearch.execution.messages import MessageChannel
 from hpsearch.study.outcome import Outcome, TrialState
 from hpsearch.study.serial import (
@@ -22,10 +23,10 @@ from hpsearch.study.serial import (
     plain,
     record_from_dict,
 )
-from hpsearch_ray import desk
-from hpsearch_ray.holding import HOLDS, held_here
+from hpsearch_ray import broker
 from hpsearch_ray.metrics import STEP, as_metrics
-from hpsearch_ray.parcel import received
+from hpsearch_ray.object_ref import received
+from hpsearch_ray.placement import HOLDS, held_here
 
 if TYPE_CHECKING:
     from hpsearch.execution.messages import Message
@@ -60,7 +61,7 @@ class Group:
     storage_filesystem: Any = field(repr=False)
 
 
-class LeftTrial(Exception):  # noqa: N818 - why is told at the desk
+class LeftTrial(Exception):  # noqa: N818 - the broker is told why
     """A worker left its trial, and the others cannot go on without it."""
 
 
@@ -71,7 +72,7 @@ def run_together(
 
     Args:
         group: The workers.
-        search: Under what name they find the search's evaluation and its desk.
+        search: Under what name they find the search's evaluation and its broker.
         trial: Ray's name of the trial.
         payload: The trial.
         channel: Where what a worker that left the trial alone had still to say is said.
@@ -116,7 +117,7 @@ def run_together(
         trainer.fit()
     except train.TrainingFailedError as failed:
         died = _death(failed)
-    ending = desk.call(search, "ending", trial)
+    ending = broker.ending(search, trial)
     if ending is None or died is not None:
         return Outcome.failed(died or HpsearchError("the trial's workers ended without a word"))
     for name, fact in ending["facts"].items():
@@ -142,10 +143,11 @@ def _take_part(config: Mapping[str, Any]) -> None:
         os.chdir(config["folder"])
     rank = train.get_context().get_world_rank()
     record = record_from_dict(config["payload"])
-    channel = MemberChannel(record, partial(desk.call, config["search"]), config["trial"], rank)
+    search, trial = config["search"], config["trial"]
+    channel = MemberChannel(record, search, trial, rank)
     if rank == 0:
-        desk.ask(config["search"], config["trial"], {"call": HOLDS, "group": held_here()})
-    outcome = received(config["search"]).run(record, channel)
+        broker.ask(search, trial, {"call": HOLDS, "group": held_here()})
+    outcome = run_in_this_process(partial(received(search).run, record, channel))
     pruned_alone = outcome.state is TrialState.PRUNED and not channel.told_to_prune
     alone = pruned_alone or outcome.state is TrialState.FAILED
     if rank and alone:
@@ -160,16 +162,14 @@ class MemberChannel(MessageChannel):
 
     Args:
         record: The trial's record in this process.
-        call: Calls a method of the desk.
+        search: The name under which the broker is found.
         trial: Ray's name of the trial.
         rank: Which worker this is.
     """
 
-    def __init__(
-        self, record: TrialRecord, call: Callable[..., Any], trial: str, rank: int
-    ) -> None:
+    def __init__(self, record: TrialRecord, search: str, trial: str, rank: int) -> None:
         super().__init__(record, self._ask if rank == 0 else self._read)
-        self._call_desk = call
+        self._search = search
         self._of_trial = trial
         self._rank = rank
         self.told_to_prune = False
@@ -218,10 +218,8 @@ class MemberChannel(MessageChannel):
     def agree(self, name: str, decide: Callable[[], Any]) -> Any:
         key = f"agree {name}"
         if self._rank == 0:
-            value = decide()
-            self._call_desk("share", self._of_trial, key, {"value": value})
-            return value
-        return self._call_desk("read", self._of_trial, key)["value"]
+            return broker.share(self._search, self._of_trial, key, {"value": decide()})["value"]
+        return broker.read(self._search, self._of_trial, key)["value"]
 
     def leave(self, outcome: Outcome, *, alone: bool) -> None:
         """Say how the trial ended here."""
@@ -231,17 +229,19 @@ class MemberChannel(MessageChannel):
             "stopped": self.stopped and alone,
         }
         if alone or self._rank == 0:
-            self._call_desk("leave", self._of_trial, ending, alone)
+            broker.leave(self._search, self._of_trial, ending, alone=alone)
 
     def _ask(self, message: Message) -> Message:
-        reply: Message = self._call_desk("ask", self._of_trial, message)
+        reply = broker.ask(self._search, self._of_trial, message)
         key = _key_of(message)
         if key is not None:
-            self._call_desk("share", self._of_trial, key, reply)
+            broker.share(self._search, self._of_trial, key, reply)
         return reply
 
     def _read(self, message: Message) -> Message:
-        reply: Message = self._call_desk("read", self._of_trial, _key_of(message))
+        key = _key_of(message)
+        assert key is not None  # what only the first worker says is not sent from here
+        reply = broker.read(self._search, self._of_trial, key)
         return {**reply, "request": message["request"]}  # it was another worker's
 
 

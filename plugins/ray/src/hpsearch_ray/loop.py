@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,16 @@ from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback
 from ray.tune.result_grid import ResultGrid
 
 from hpsearch.errors import BackendError
-from hpsearch.execution import pickling as travel
+from hpsearch.execution.pickling import dump_evaluation
+from hpsearch_ray.broker import serving
 from hpsearch_ray.cluster import connected, interruptible, tune_settings
-from hpsearch_ray.desk import open_desk
 from hpsearch_ray.driver import Driver
 from hpsearch_ray.engine import changes_trials
 from hpsearch_ray.group import Group
 from hpsearch_ray.hooks import Reports, Trials, read_criterion
 from hpsearch_ray.metrics import metric_names, mode_of
-from hpsearch_ray.parcel import sent
-from hpsearch_ray.resources import Room, resources_of_a_trial
+from hpsearch_ray.object_ref import sent
+from hpsearch_ray.resources import Capacity, resources_of_a_trial
 from hpsearch_ray.search import Search
 from hpsearch_ray.trainable import Work
 
@@ -48,12 +48,12 @@ def run(
     Where Ray is the backend, ``study.native`` is then its result.
 
     Raises:
-        ArgumentError: Something cannot travel to the workers; it is named.
+        ArgumentError: Something cannot be sent to the workers; it is named.
         OptionError: No node has what one trial needs, or the address is not the running Ray's.
         BackendError: Ray cannot be reached, or failed.
         KeyboardInterrupt: Ctrl-C ended the run, in order.
     """
-    packed = travel.pack(evaluate, ray.cloudpickle.dumps)
+    packed = dump_evaluation(evaluate, ray.cloudpickle.dumps)
     driver = Driver(study, engine)
     with connected(options):
         try:
@@ -72,9 +72,9 @@ def _tune(
 ) -> None:
     study = driver.study
     resources = resources_of_a_trial(options.resources_per_trial, workers_per_trial)
-    room = Room(resources, engine.most, changes_trials(engine.scheduler))
-    parcel = f"hpsearch-{secrets.token_hex(8)}"
-    work = Work(parcel, driver.space, len(study.directions), study.seed, str(Path.cwd()))
+    capacity = Capacity(resources, engine.most, changes_trials(engine.scheduler))
+    search = f"hpsearch-{secrets.token_hex(8)}"
+    work = Work(search, driver.space, len(study.directions), study.seed, str(Path.cwd()))
     if workers_per_trial > 1:
         place = {name: _arguments(options)[name] for name in ("storage_path", "storage_filesystem")}
         group = Group(workers_per_trial, resources.bundles[0], str(Path.cwd()), **place)
@@ -85,15 +85,15 @@ def _tune(
     loggers: list[Any] = [logger() for logger in _LOGGERS]
     try:
         with (
-            sent(packed, parcel),
-            nullcontext() if driver.space is not None else open_desk(parcel, driver.asked),
+            sent(packed, search),
+            _served(driver, search),
             tune_settings(options),
             interruptible(driver.interrupt),
         ):
             analysis = tune.run(
                 work.as_trainable(name),
                 name=f"{name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}_{engine.prefix}",
-                search_alg=Search(driver, room, engine.proposals),
+                search_alg=Search(driver, capacity, engine.proposals),
                 scheduler=engine.scheduler,
                 stop=Reports(driver, read_criterion(options.stop)),
                 callbacks=[Trials(driver), *options.callbacks, *loggers],
@@ -115,6 +115,13 @@ def _tune(
     analysis.default_mode = mode_of(study.directions[0])
     if driver.space is not None:
         study.native = ResultGrid(analysis)
+
+
+def _served(driver: Driver, search: str) -> AbstractContextManager[None]:
+    """Answer what trials ask. Those of Ray's own backend ask nothing."""
+    if driver.space is not None:
+        return nullcontext()
+    return serving(search, driver.asked, driver.fail)
 
 
 _LOGGERS: tuple[Any, ...] = (CSVLoggerCallback, JsonLoggerCallback)

@@ -59,7 +59,7 @@ def resources_of_a_trial(given: Any, workers: int = 1) -> PlacementGroupFactory:
     return factory
 
 
-class Room:
+class Capacity:
     """How many trials may be open at a time, so that none is begun long before it can run.
 
     Args:
@@ -77,7 +77,7 @@ class Room:
         self._looked = -math.inf
 
     def for_another(self, live: Mapping[str, TuneTrial]) -> bool:
-        """Whether one more trial may begin beside these."""
+        """Whether one more trial may begin in addition to these."""
         open_trials = sum(trial.status != "PAUSED" for trial in live.values())
         return open_trials < min(self._most, self._fitting() + self._extra)
 

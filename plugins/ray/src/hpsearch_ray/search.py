@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord
     from hpsearch_ray.driver import Driver
     from hpsearch_ray.proposals import Proposals
-    from hpsearch_ray.resources import Room
+    from hpsearch_ray.resources import Capacity
 
 
 class Search(SearchAlgorithm):
-    """Hands out the study's trials to Tune, as soon as there is room for one.
+    """Hands out the study's trials to Tune, as soon as one more fits.
 
     Args:
         driver: Keeps the trials that run.
-        room: How many may run.
+        capacity: How many may run.
         proposals: Where parameters come from; None where that is another backend.
     """
 
-    def __init__(self, driver: Driver, room: Room, proposals: Proposals | None) -> None:
+    def __init__(self, driver: Driver, capacity: Capacity, proposals: Proposals | None) -> None:
         self._driver = driver
         self._control = driver.study.history
-        self._room = room
+        self._capacity = capacity
         self._proposals = proposals
         self._suggestions = proposals if isinstance(proposals, Suggestions) else None
         self._parser = _make_parser()
@@ -57,7 +57,7 @@ class Search(SearchAlgorithm):
 
     def next_trial(self) -> TuneTrial | None:
         """Return the next trial, None if there is none for the moment."""
-        if self.is_finished() or not self._room.for_another(self._driver.live):
+        if self.is_finished() or not self._capacity.for_another(self._driver.live):
             return None
         with self._driver.guarded():
             return self._ask()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -14,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
-from hpsearch.errors import ArgumentError, SpaceError, TrialPruned
+from hpsearch.errors import ArgumentError, HpsearchError, SpaceError, TrialPruned
+from hpsearch.execution.forks import refuse_forked, run_in_this_process
 from hpsearch.study.channel import Channel
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.serial import dumps, outcome_to_dict, payload_of, plain
-from hpsearch_ray.desk import asking
+from hpsearch_ray.broker import asking
 from hpsearch_ray.group import Group, run_together
 from hpsearch_ray.metrics import MESSAGES, STEP, as_metrics, number_of
-from hpsearch_ray.parcel import received
+from hpsearch_ray.object_ref import received
 from hpsearch_ray.points import params_of
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Work:
     """What a search tells each of its workers.
 
     Attributes:
-        parcel: The name under which they receive the evaluation.
+        search: The name under which they find the evaluation and the broker.
         space: The study's space where Ray is the backend, else None.
         directions: How many objective values there are.
         study_seed: The study's seed.
@@ -52,7 +54,7 @@ class Work:
         group: Where several workers run each trial together, which; else None.
     """
 
-    parcel: str
+    search: str
     space: Space | None
     directions: int
     study_seed: int
@@ -75,16 +77,16 @@ class Work:
         params = dict(config) if self.space is None else params_of(self.space, config)
         record = TrialRecord(number, params=params, study_seed=self.study_seed)
         if self.space is None:
-            suggest = asking(self.parcel, name, record)
+            suggest = asking(self.search, name, record)
         else:
             suggest = partial(known_beforehand, self.space, params)
         channel = WorkerChannel(record, suggest, self.directions)
         with _checkpoint_folder() as record.resume_from:
             if self.group is None:
-                outcome = received(self.parcel).run(record, channel)
+                outcome = run_in_this_process(partial(received(self.search).run, record, channel))
             else:
                 payload = payload_of(record)
-                outcome = run_together(self.group, self.parcel, name, payload, channel)
+                outcome = run_together(self.group, self.search, name, payload, channel)
         channel.end(outcome)
 
     def as_trainable(self, name: str) -> Callable[[dict[str, Any]], None]:
@@ -100,7 +102,9 @@ class Work:
 class WorkerChannel(Channel):
     """A running trial's way to its study: Tune's reports, which take along all else it says.
 
-    Nothing comes back but the end: where Ray has decided to stop the trial, the report raises.
+    Nothing comes back but the end: where Ray has decided to stop the trial, the report raises. The
+    trial's threads take turns; once it has ended they get an error, since what they said would
+    reach the next trial of this process.
 
     Args:
         record: The trial's record in this process.
@@ -122,6 +126,9 @@ class WorkerChannel(Channel):
         # A trial that never reports has no value but its objective, at step 0.
         self._last = (0, (math.nan,) * directions)
         self._stopped = False
+        self._ended = False
+        self._process = os.getpid()
+        self._lock = threading.RLock()
 
     def report(self, step: int, values: tuple[float, ...], checkpoint: str | None = None) -> bool:
         """Report to Ray.
@@ -129,12 +136,17 @@ class WorkerChannel(Channel):
         Raises:
             TrialPruned: Ray has stopped the trial.
         """
+        with self._turn():
+            self._report(step, values, checkpoint)
+        return False
+
+    def _report(self, step: int, values: tuple[float, ...], checkpoint: str | None) -> None:
         if self._stopped:
             raise TrialPruned
         if len(values) != self._directions:
             raise ArgumentError(
-                f"{len(values)} values were reported at step {step}, and the study has "
-                f"{self._directions} direction{'s' if self._directions > 1 else ''}"
+                f"trial {self._record.number} reported {len(values)} values at step {step}, and "
+                f"the study has {self._directions} direction{'s' if self._directions > 1 else ''}"
             )
         self._say("report", step=step, values=list(values), checkpoint=checkpoint)
         self._record.report(step, values)
@@ -145,29 +157,32 @@ class WorkerChannel(Channel):
         except SystemExit:
             self._stopped = True
             raise TrialPruned from None
-        return False
 
     def suggest(self, name: str, distribution: Distribution) -> Any:
         return self._suggest(name, distribution)
 
     def derive(self, values: Mapping[str, Any]) -> None:
         facts = plain("the space function returned", values)
-        self._say("derive", values=facts)
-        self._record.derive(facts)
+        with self._turn():
+            self._say("derive", values=facts)
+            self._record.derive(facts)
 
     def constrain(self, name: str, value: float) -> None:
-        self._say("constrain", name=name, value=value)
-        self._record.constrain(name, value)
+        with self._turn():
+            self._say("constrain", name=name, value=value)
+            self._record.constrain(name, value)
 
     def annotate(self, name: str, value: Any) -> None:
         if not isinstance(name, str):
             raise ArgumentError(f"the name of a fact is {name!r}, expected a text")
         fact = plain(f"the fact {name!r} is", value)
-        self._say("annotate", name=name, value=fact)
-        self._record.annotate(name, fact)
+        with self._turn():
+            self._say("annotate", name=name, value=fact)
+            self._record.annotate(name, fact)
 
     def stop(self) -> None:
-        self._say("stop")
+        with self._turn():
+            self._say("stop")
 
     def end(self, outcome: Outcome) -> None:
         """Tell the study how the trial ended.
@@ -176,6 +191,8 @@ class WorkerChannel(Channel):
             TrialFailed: It failed.
             SystemExit: Ray has stopped it, or has taken note of its end.
         """
+        with self._turn():
+            self._ended = True
         if self._stopped:
             raise SystemExit(0)
         self._unsent.append({"outcome": outcome_to_dict(outcome)})
@@ -183,6 +200,16 @@ class WorkerChannel(Channel):
             raise TrialFailed(dumps(self._unsent))
         step, values = self._last
         tune.report({**self._result(step, outcome.objectives or values), "done": True})
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        refuse_forked(self._record.number, self._process)
+        with self._lock:
+            if self._ended:
+                raise HpsearchError(
+                    f"trial {self._record.number} has ended, and talks to its study no more"
+                )
+            yield
 
     def _say(self, call: str, **arguments: Any) -> None:
         request = {"trial": self._record.number, "request": next(self._requests)}

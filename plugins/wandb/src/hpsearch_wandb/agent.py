@@ -8,14 +8,20 @@ whatever else needs signals work as everywhere.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from hpsearch.errors import BackendError
 
+logger = logging.getLogger("hpsearch")
+
 _POLL = 0.1
 """Seconds between two looks at what another thread or the clock may have decided."""
+
+_PATIENCE = 60.0
+"""Seconds that the agent has to end: it may be waiting for an answer of the server."""
 
 
 class Job:
@@ -45,7 +51,7 @@ class SweepAgent:
     def __init__(self, sweep_id: str, entity: str, project: str) -> None:
         from wandb.agents.pyagent import Agent
 
-        # What wandb.agent() runs; only here it can be told to end. Tried with wandb 0.31.
+        # What wandb.agent() runs; only here it can be ended. Tried with wandb 0.31.
         self._agent = Agent(  # type: ignore[no-untyped-call]
             sweep_id, project, entity, function=self._offer
         )
@@ -88,7 +94,9 @@ class SweepAgent:
         self._stopping = True  # A job that nobody took ends as well.
         self._release()
         self._wake()
-        self._thread.join()
+        self._thread.join(_PATIENCE)
+        if self._thread.is_alive():
+            logger.warning("W&B's agent did not end in %g s; its thread stays behind", _PATIENCE)
 
     def _release(self) -> None:
         if self._job is not None:

@@ -58,9 +58,9 @@ class OnlineSweep:
         with ExitStack() as opening:
             opening.enter_context(server.environment(options))
             self._sweep = self._find_or_create()
+            self.sweep_id = self._sweep.id
+            self._missing = self._sweep.missing(study)
             self._closing = opening.pop_all()
-        self.sweep_id = self._sweep.id
-        self._missing = self._sweep.missing(study)
         if self._missing:
             logger.warning(
                 "the W&B sweep %s gets a run for each of %d earlier trials",
@@ -110,11 +110,10 @@ class OnlineSweep:
         self._run = None
 
     def close(self) -> None:
-        """End the agent, and a run that nobody told the end of; leave W&B as it was."""
+        """Finish a run whose end nobody reported, and end the agent; restore W&B in any case."""
+        self._closing.callback(self._stop_agent)
         if self._run is not None:
-            runs.release(self._run)
-            self._run.finish(exit_code=1)
-        self._stop_agent()
+            self._closing.callback(runs.abandon, self._run)
         self._closing.close()
 
     def _find_or_create(self) -> ServerSweep:

@@ -87,15 +87,15 @@ class OfflineRuns:
 
     def finish(self, trial: TrialRecord) -> None:
         """Finish the trial's run, if it has one: a trial of an earlier search has none."""
-        run = self._open.pop(trial.number, None)
+        run = self._open.get(trial.number)
         if run is not None:
             finish(run, trial, self._sweep.metric)
+            del self._open[trial.number]
 
     def close(self) -> None:
-        """Finish what the search left open when it broke."""
+        """Finish what the search left open when it broke; whatever that meets, restore W&B."""
         for run in self._open.values():
-            release(run)
-            run.finish(exit_code=1)
+            self._closing.callback(abandon, run)
         self._open.clear()
         self._closing.close()
 
@@ -165,6 +165,12 @@ def prepare(run: wandb.Run, report_name: str) -> None:
 def release(run: wandb.Run) -> None:
     """Let a run be finished again."""
     vars(run).pop("_finish", None)
+
+
+def abandon(run: wandb.Run) -> None:
+    """Finish the run of a trial whose end nobody reported."""
+    release(run)
+    run.finish(exit_code=1)
 
 
 def report(run: wandb.Run, name: str, step: int, value: float) -> None:

@@ -90,10 +90,12 @@ def environment(options: WandbOptions) -> Iterator[None]:
     try:
         yield
     finally:
-        wandb.teardown()
-        for name in _variables():
-            del os.environ[name]
-        os.environ.update(before)
+        try:
+            wandb.teardown()
+        finally:
+            for name in _variables():
+                del os.environ[name]
+            os.environ.update(before)
 
 
 def log_in(options: WandbOptions) -> wandb.Api:

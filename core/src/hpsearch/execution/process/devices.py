@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from filelock import BaseFileLock, FileLock, Timeout
 
-from hpsearch.errors import ArgumentError, listed
+from hpsearch.errors import ArgumentError, HpsearchError, listed
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 """Says which devices a process sees; CUDA and ROCm both read it."""
@@ -38,9 +40,9 @@ def visible_devices() -> list[str]:
     listing = os.environ.get(VISIBLE)
     if listing is not None:
         names = [name.strip() for name in listing.split(",")]
-        # As CUDA reads it: what follows something that is no device is not seen.
+        # As CUDA reads it: what follows something that is not a device is not seen.
         end = next((at for at, name in enumerate(names) if name in ("", "-1")), len(names))
-        return names[:end]
+        return list(dict.fromkeys(names[:end]))
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
@@ -83,15 +85,48 @@ def threads(n_workers: int, per_worker: int | None) -> dict[str, str]:
     return {THREADS: str(max(1, _cores() // n_workers))}
 
 
+def lease_folder() -> Path:
+    """Return the folder of the locks, which is this user's alone; make it if it is not there.
+
+    It lies with the temporary files, which are the machine's own as its devices are.
+
+    Raises:
+        HpsearchError: Somebody else may have put it there, or can write into it.
+    """
+    folder = Path(tempfile.gettempdir()) / f"hpsearch-devices-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise HpsearchError(f"devices cannot be leased in {str(folder)!r}: {error}") from error
+    if stat.S_ISLNK(found.st_mode):
+        problem = "is a symbolic link"
+    elif not stat.S_ISDIR(found.st_mode):
+        problem = "is not a folder"
+    elif found.st_uid != os.getuid():
+        problem = f"belongs to user {found.st_uid}"
+    elif stat.S_IMODE(found.st_mode) & 0o077:
+        problem = f"is open to other users (mode {stat.S_IMODE(found.st_mode):04o})"
+    else:
+        return folder
+    raise HpsearchError(
+        f"devices are leased in {str(folder)!r}, which {problem}; expected a folder of user "
+        f"{os.getuid()} with mode 0700. Remove it, or set TMPDIR to a folder of your own"
+    )
+
+
 def lease(devices: Sequence[str], count: int) -> list[BaseFileLock]:
     """Make this process see ``count`` devices that no other worker has; wait until it can.
 
     Returns:
         The locks, to be held for as long as the devices are used.
+
+    Raises:
+        HpsearchError: See :func:`lease_folder`.
     """
-    folder = Path(tempfile.gettempdir()) / f"hpsearch-devices-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    locks = {name: FileLock(folder / f"{name.replace('/', '-')}.lock") for name in devices}
+    folder = lease_folder()
+    # Quoted, so that no name leads out of the folder, and no two names share a lock.
+    locks = {name: FileLock(folder / f"{quote(name, safe='')}.lock") for name in devices}
     waiting = False
     while True:
         held = [name for name, lock in locks.items() if _acquired(lock)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import dataclass
 
-from hpsearch.errors import OptionError
+from hpsearch.errors import OptionError, brief
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +14,8 @@ class ProcessOptions:
 
     Attributes:
         isolate: Give each trial a new process, and end it with the trial.
-        trial_timeout: Seconds after which a trial's worker is killed and the trial has failed;
-            None for no limit.
+        trial_timeout: Seconds, from when it has begun in its worker, after which a trial has
+            failed and its worker is killed; None for no limit.
         devices_per_trial: How many accelerators each worker has to itself; 0 lets all workers see
             all of them. None: one each where there are any.
         threads_per_worker: How many threads numerical libraries may use in each worker. None: the
@@ -37,13 +37,12 @@ class ProcessOptions:
         if seconds is not None and (
             isinstance(seconds, bool)
             or not isinstance(seconds, int | float)
-            or not math.isfinite(seconds)
-            or seconds <= 0
+            or not 0 < seconds <= sys.float_info.max
         ):
-            raise OptionError(f"trial_timeout is {seconds!r}, expected seconds above 0")
+            raise OptionError(f"trial_timeout is {brief(seconds)}, expected seconds above 0")
         for name, least in (("devices_per_trial", 0), ("threads_per_worker", 1)):
             count = getattr(self, name)
             if count is not None and (type(count) is not int or count < least):
                 raise OptionError(
-                    f"{name} is {count!r}, expected a whole number of at least {least}"
+                    f"{name} is {brief(count)}, expected a whole number of at least {least}"
                 )

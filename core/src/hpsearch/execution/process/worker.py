@@ -26,7 +26,9 @@ _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from hpsearch.execution.process.inside import main; main()"
 )
-"""What a worker runs. It does not run the user's script again, so that needs no guard."""
+"""What a worker runs. It does not run the user's script again, so that needs no guard.
+
+Python gets ``-P``: it would otherwise import ``json`` from the working directory if it has one."""
 
 _TIME_TO_SHOW = 0.1
 """Seconds that a worker gets to write where its threads are."""
@@ -48,7 +50,8 @@ class Worker:
         trial: The trial that it runs, None while it is idle.
         is_ready: Whether it has unpacked the evaluation.
         has_begun: Whether it has taken up its trial.
-        deadline: When the trial's time is over, on the monotonic clock; None for never.
+        deadline: When its time is over, on the monotonic clock: its trial's, or its own once the
+            search has hung up. None for never.
     """
 
     def __init__(
@@ -64,12 +67,12 @@ class Worker:
         self.deadline: float | None = None
         self._idle_mark = f"worker {number}"
         self.line, far = Pipe()
-        told = {**settings, "line": far.fileno(), "packed": packed}
+        given = {**settings, "line": far.fileno(), "packed": packed}
         self._process = subprocess.Popen(  # noqa: S603 - our own program
             [
-                sys.executable,
+                *(sys.executable, "-P"),
                 *(f"-W{option}" for option in sys.warnoptions),
-                *("-c", _PROGRAM, json.dumps([*map(str, sys.path)]), json.dumps(told)),
+                *("-c", _PROGRAM, json.dumps([*map(str, sys.path)]), json.dumps(given)),
                 *sys.argv,
             ],
             stdin=subprocess.DEVNULL,
@@ -126,11 +129,13 @@ class Worker:
     # Its end.
 
     def hang_up(self) -> None:
-        """Let it end in order: a trial in it is interrupted as by Ctrl-C."""
+        """Let it end in order: a trial in it is interrupted as by Ctrl-C.
+
+        The line stays open, since it breaks when the process has ended.
+        """
         if not self.line.closed:
             with suppress(OSError):  # it is dead
                 self.line.send_bytes(GOODBYE)
-            self.line.close()
 
     def end(self, patience: float = GRACE + 1) -> None:
         """Hang up, wait for its end, and kill what is left of it and of what it started."""
@@ -143,7 +148,7 @@ class Worker:
 
     def kill(self) -> None:
         """Kill it, and what it started, at once."""
-        self.hang_up()
+        self.line.close()
         with suppress(ProcessLookupError, PermissionError):  # macOS says so of a dead group
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -157,26 +162,22 @@ class Worker:
             doing = f" while it ran trial {self.trial.number}"
         else:
             doing = "" if self.is_ready else " while it started"
-        error = WorkerDiedError(f"the worker process {_ended(code)}{doing}")
-        self._add_last_lines(error)
-        return error
+        return WorkerDiedError(f"the worker process {_ended(code)}{doing}")
 
     def overdue(self, seconds: float) -> TrialTimeoutError:
-        """End a worker whose trial takes too long, and return an error that says where it was."""
+        """End a worker whose trial takes too long; what it wrote last says where it was."""
         self._process.send_signal(SHOW_STACKS)
         time.sleep(_TIME_TO_SHOW)
         self.kill()
-        error = TrialTimeoutError(
+        return TrialTimeoutError(
             f"the trial was not done after {seconds:g} s (trial_timeout), and its worker process "
             "was killed"
         )
-        self._add_last_lines(error)
-        return error
 
-    def _add_last_lines(self, error: Exception) -> None:
+    def last_lines(self) -> str:
+        """Return the last that it wrote for its trial, with a heading; ``""`` for nothing."""
         lines = self._output.last_lines()
-        if lines:
-            error.add_note(f"The last that it wrote:\n{lines}")
+        return f"The last that it wrote:\n{lines}" if lines else ""
 
 
 def _ended(code: int) -> str:

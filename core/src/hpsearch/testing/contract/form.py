@@ -81,7 +81,7 @@ class FormContract(Contract):
         module = plugin.target.partition(":")[0]
         argument = json.dumps({"path": sys.path, "name": plugin.name, "module": module})
         answer = subprocess.run(  # noqa: S603 - our own program
-            [sys.executable, "-c", _IMPORTS, argument],
+            [sys.executable, "-P", "-c", _IMPORTS, argument],
             capture_output=True,
             text=True,
             check=False,

@@ -1,4 +1,4 @@
-"""Handing an evaluation to every worker of a search, once, through Ray's object store."""
+"""Giving an evaluation to every worker of a search, once, through Ray's object store."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 
 from hpsearch.errors import ArgumentError
 from hpsearch.execution.evaluate import Evaluate
-from hpsearch.execution.pickling import pack
+from hpsearch.execution.pickling import dump_evaluation
 
 LOCK = threading.Lock()
 
@@ -21,15 +21,15 @@ def holding(held):
 
 
 def test_a_closure_arrives_whole():
-    evaluate = pickle.loads(pack(Evaluate(holding(3), None, 1), cloudpickle.dumps))
+    evaluate = pickle.loads(dump_evaluation(Evaluate(holding(3), None, 1), cloudpickle.dumps))
     assert evaluate.objective({"x": 5}) == 5
 
 
 def test_what_a_function_holds_and_cannot_travel_is_named():
     with pytest.raises(ArgumentError, match=r"the objective uses 'held', TypeError.*lock"):
-        pack(Evaluate(holding(LOCK), None, 1), cloudpickle.dumps)
+        dump_evaluation(Evaluate(holding(LOCK), None, 1), cloudpickle.dumps)
     with pytest.raises(ArgumentError, match="the space function uses 'held'"):
-        pack(Evaluate(holding(1), holding(LOCK), 1), cloudpickle.dumps)
+        dump_evaluation(Evaluate(holding(1), holding(LOCK), 1), cloudpickle.dumps)
 
 
 class Parted:
@@ -47,4 +47,4 @@ class Parted:
 
 def test_an_objective_may_name_its_parts():
     with pytest.raises(ArgumentError, match="this cannot go there: the Trainer's compute_metrics"):
-        pack(Evaluate(Parted(), None, 1), cloudpickle.dumps)
+        dump_evaluation(Evaluate(Parted(), None, 1), cloudpickle.dumps)

@@ -1,0 +1,78 @@
+"""Processes that an objective forks: none of them runs on as a second worker or search."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+
+from hpsearch.errors import HpsearchError
+from hpsearch.study.outcome import Outcome
+
+
+def run_in_this_process(run: Callable[[], Outcome]) -> Outcome:
+    """Run a trial, and return only in the process that called.
+
+    A child that the objective forked, and that comes out of it, ends here as a program would:
+    with the code of its ``sys.exit``, with 1 and a traceback after another exception, else with 0.
+    Exit handlers are left to its parent.
+
+    Args:
+        run: Runs the trial and returns its outcome.
+    """
+    _flush_before_forks()
+    process = os.getpid()
+    code = 1
+    try:
+        outcome = run()
+        if os.getpid() != process:
+            code = _exit_code(outcome)
+        return outcome
+    finally:
+        if os.getpid() != process:
+            _flush()
+            os._exit(code)
+
+
+def refuse_forked(trial: int, process: int) -> None:
+    """Raise unless this is the process in which a trial runs.
+
+    Args:
+        trial: The trial's number.
+        process: The id of that process.
+
+    Raises:
+        HpsearchError: It was forked from that process.
+    """
+    if os.getpid() != process:
+        raise HpsearchError(
+            f"trial {trial} runs in process {process}; process {os.getpid()}, which was forked "
+            "from it, cannot talk to the study"
+        )
+
+
+def _exit_code(outcome: Outcome) -> int:
+    error = outcome.exception
+    if error is None:
+        return 0
+    if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+        return (error.code or 0) & 0xFF
+    if outcome.error is not None:
+        with suppress(OSError):
+            os.write(2, outcome.error.traceback.encode(errors="backslashreplace"))
+    return 1
+
+
+@cache
+def _flush_before_forks() -> None:
+    """Have a child start with no text of its parent that it would write a second time."""
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        os.register_at_fork(before=_flush)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # it may be missing or closed
+            stream.flush()

@@ -139,7 +139,7 @@ def search(
     trials: list[TrialRecord] = []
     study = Study(
         name,
-        read_directions(direction, source.goals),
+        read_directions(direction, source),
         n_trials=n_trials,
         timeout=timeout,
         seed=fresh_seed() if seed is None else seed,

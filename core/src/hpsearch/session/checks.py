@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,36 +18,38 @@ from hpsearch.study.trial import Trial
 if TYPE_CHECKING:
     from hpsearch.plugins.backend import Capabilities
     from hpsearch.plugins.registry import Plugin
+    from hpsearch.space.dialects import SpaceSource
     from hpsearch.space.distributions import Distribution
     from hpsearch.space.space import Space
     from hpsearch.study.study import Study
 
 
+logger = logging.getLogger("hpsearch")
+
 _DIRECTIONS = ("minimize", "maximize")
 
 
-def read_directions(
-    direction: str | Sequence[str] | None, goals: Sequence[str] | None
-) -> tuple[str, ...]:
+def read_directions(direction: str | Sequence[str] | None, source: SpaceSource) -> tuple[str, ...]:
     """Return the directions as a tuple.
 
     Args:
         direction: What the user gave, None for nothing.
-        goals: What a native space states, None for nothing.
+        source: The space, which may state the goals of its metrics.
 
     Raises:
         ArgumentError: One is neither ``"minimize"`` nor ``"maximize"``, there are none, or the
             space states others.
     """
+    goals = source.goals
     stated = None if goals is None else _read_directions("the goal of the space", goals)
     if direction is None:
         return stated or ("minimize",)
     directions = _read_directions("direction", direction)
     if stated is not None and stated != directions:
-        raise ArgumentError(
-            f"direction is {'/'.join(directions)}, and the space says {'/'.join(stated)} of its "
-            "metric; change one of them, or leave direction out"
-        )
+        both = f"direction is {'/'.join(directions)}, and the space says {'/'.join(stated)}"
+        if not source.overruled:
+            raise ArgumentError(f"{both} of its metric; change one of them, or leave direction out")
+        logger.warning("%s of its metric; the direction counts", both)
     return directions
 
 

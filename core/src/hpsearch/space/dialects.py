@@ -59,6 +59,7 @@ class SpaceSource:
         native: The object in a plugin's dialect that the space was read from, None for other ways.
         dialect: Who read it, None for other ways.
         goals: The directions that the native object states, None where it states none.
+        overruled: Whether the caller's direction counts where it is another one.
     """
 
     space: Space | None
@@ -67,6 +68,7 @@ class SpaceSource:
     native: Any = None
     dialect: Dialect | None = None
     goals: Sequence[str] | None = None
+    overruled: bool = False
 
     @classmethod
     def portable(cls, space: Space, function: Callable[[Any], Any] | None = None) -> SpaceSource:
@@ -112,8 +114,8 @@ class Nested:
 
 
 @dataclass(frozen=True, slots=True)
-class WithoutGoals:
-    """A space that may state the goal of its metric, and the caller's direction counts.
+class OverruledGoals:
+    """A space that may state the goal of its metric, where the caller's direction counts.
 
     Attributes:
         space: The space, in any form that :func:`read_source` takes.
@@ -134,8 +136,8 @@ def read_source(given: Any, *, define_by_run: bool) -> SpaceSource:
     Raises:
         SpaceError: Nobody recognises the object, or its meaning cannot be carried over.
     """
-    if isinstance(given, WithoutGoals):
-        return replace(read_source(given.space, define_by_run=define_by_run), goals=None)
+    if isinstance(given, OverruledGoals):
+        return replace(read_source(given.space, define_by_run=define_by_run), overruled=True)
     if not callable(given):
         return SpaceSource(None) if given is None else SpaceSource.of(given)
     from hpsearch.space import explore

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import Trainer, TrainingArguments
 
 from hpsearch.session.api import search
-from hpsearch.space.dialects import WithoutGoals
+from hpsearch.space.dialects import OverruledGoals
 from hpsearch.study.study import BestRun, Study
 from hpsearch.transformers.build import TrainerFactory
 from hpsearch.transformers.checkpoints import CheckpointKeeper
@@ -30,7 +30,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     hp_space: Any = None,
     compute_objective: ComputeObjective | None = None,
     n_trials: int | None = 20,
-    direction: str | Sequence[str] | None = None,
+    direction: str | Sequence[str] = "minimize",
     backend: Any = None,
     hp_name: Callable[[Any], str] | None = None,
     *,
@@ -52,9 +52,8 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         compute_objective: From the metrics of an evaluation to a number, or one for each
             direction. None: the evaluation loss, or the sum of what ``compute_metrics`` returns.
         n_trials: The total number of trials; None for no limit.
-        direction: ``"minimize"`` or ``"maximize"``, or one for each objective. None takes what a
-            native space says of its metric, or else minimizes. Given, it counts, as upstream: the
-            goal of a sweep that says otherwise is ignored with a warning.
+        direction: ``"minimize"`` or ``"maximize"``, or one for each objective. It counts, as
+            upstream: the goal of a sweep that says otherwise is ignored with a warning.
         backend: The name of an installed backend, or transformers' own enumeration of them.
         hp_name: From the trial to the name of its run and folder; None for ``run-<id>``.
         trainer_factory: Instead of a Trainer, for Trainer classes that take no ``model_init``:
@@ -97,7 +96,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         given = DEFAULT_SPACE if space is None else space
         return search(
             objective,
-            given if direction is None else WithoutGoals(given),
+            OverruledGoals(given),
             backend=backend_name(backend),
             n_trials=n_trials,
             **{"direction": direction, **options, **place},

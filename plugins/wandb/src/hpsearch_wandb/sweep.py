@@ -95,12 +95,6 @@ class Sweep:
         _override(metric, "name", options.metric, "metric")
         metric.setdefault("name", "objective")
         (direction,) = study.directions
-        if metric.get("goal", direction) != direction:
-            logger.warning(
-                "the sweep config's goal is %r and the search's direction is %r, which counts",
-                metric["goal"],
-                direction,
-            )
         metric["goal"] = direction
         if study.name != "study":
             config.setdefault("name", study.name)

@@ -15,7 +15,7 @@ class WholeSearch(LoopExecutor):
     def run(self, study, evaluate):
         history = study.history
         while history.may_start() and (trial := history.ask()) is not None:
-            trial.attrs["by"] = "me"
+            trial.annotate("by", "me")
             history.tell(trial, evaluate.run(trial, history.channel(trial)))
 
 

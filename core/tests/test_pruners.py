@@ -35,7 +35,7 @@ def opened(pruner, direction="minimize"):
 
 
 def report(pruner, trial, step, value):
-    trial.intermediate[step] = (value,)
+    trial.report(step, (value,))
     return pruner.hpsearch_report(trial, step, (value,))
 
 

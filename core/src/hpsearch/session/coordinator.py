@@ -423,8 +423,10 @@ class Coordinator(Control):
                 f"trial {trial.number} was told with {len(outcome.objectives)} objective values, "
                 f"and the study has {expected} direction{'s' if expected > 1 else ''}"
             )
+        if not trial.fixed or trial.retry_of is not None:
+            return outcome
         unasked = trial.fixed.keys() - trial.params.keys() - trial.derived.keys()
-        if not unasked or trial.retry_of is not None:
+        if not unasked:
             return outcome
         name = min(unasked)
         return Outcome.aborted(

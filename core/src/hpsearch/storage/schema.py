@@ -335,15 +335,17 @@ def _read_row(facts: dict[str, Any], reports: list[dict[str, Any]], study: Study
         raise ValueError(f"attempts is {brief(attempts)}, expected a whole number")
     if told is not None and type(told) is not int:
         raise ValueError(f"told is {brief(told)}, expected a whole number")
-    data = {name: value for name, value in facts.items() if name not in _JSON}
     for name in _JSON:
-        if facts.get(name) is not None:
-            data[name] = _read(facts, name, loads)
+        if facts.get(name) is None:
+            facts.pop(name, None)
+        else:
+            facts[name] = _read(facts, name, loads)
     if state == WAITING:
-        data["state"] = str(TrialState.RUNNING)
-    data["intermediate"] = reports
-    data["study_seed"] = study.seed
-    trial = record_from_dict(data, directions=len(study.directions), space=study.space)
+        facts["state"] = str(TrialState.RUNNING)
+    if reports:
+        facts["intermediate"] = reports
+    facts["study_seed"] = study.seed
+    trial = record_from_dict(facts, directions=len(study.directions), space=study.space)
     if trial.duration is None and trial.ended is not None:  # of hpsearch 0.1.0
         trial.duration = max(trial.ended - trial.started, 0.0)
     return Row(trial, state, attempts, told)

@@ -83,6 +83,13 @@ _SPECIAL: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
 def dumps(value: Any) -> str:
     """Return plain data as JSON text that :func:`loads` reads back exactly."""
     try:
@@ -98,8 +105,10 @@ def loads(text: str | bytes) -> Any:
     Raises:
         ValueError: The text is not JSON.
     """
-    value = json.loads(text, parse_constant=_refuse_constant)
-    return _untagged(value) if ("$" if isinstance(text, str) else b"$") in text else value  # type: ignore[operator]
+    if not isinstance(text, str):
+        text = text.decode()
+    value = _decode(text)
+    return _untagged(value) if "$" in text else value
 
 
 def strict(value: Any) -> Any:
@@ -140,10 +149,6 @@ def _untagged(value: Any) -> Any:
     if isinstance(value, list):
         return [_untagged(item) for item in value]
     return value
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 # Errors and outcomes.
@@ -251,32 +256,33 @@ def record_from_dict(
         ValueError: A field is missing, of the wrong type, or does not fit the others; the message
             names it.
     """
-    read = _Reader(data)
+    found = {name: _checked(name, data[name]) for name in data.keys() & _FIELDS.keys()}
+    for name in ("number", "id"):
+        if name not in found:
+            raise ValueError(f"{name} is missing")
     record = TrialRecord(
-        read.take("number", _count),
-        id=read.take("id", _name),
-        params=read.take("params", _point, {}),
-        fixed=read.take("fixed", _point, {}),
-        study_seed=read.take("study_seed", _count, 0),
-        retry_of=read.take("retry_of", _optional(_count), None),
-        started=read.take("started", _finite, 0.0),
-        resume_from=read.take("resume_from", _optional(_text), None),
+        found.pop("number"),
+        id=found.pop("id"),
+        params=found.pop("params", None),
+        fixed=found.pop("fixed", None),
+        study_seed=found.pop("study_seed", 0),
     )
-    record.state = read.take("state", TrialState, TrialState.RUNNING)
-    record.objectives = read.take("objectives", _optional(_floats), None)
-    record.intermediate = read.take("intermediate", _reports, {})
-    record.constraints = read.take("constraints", _numbers, {})
-    record.attrs = read.take("attrs", _mapping, {})
-    record.distributions = read.take("distributions", _distributions, {})
-    record.error = read.take("error", _optional(lambda e: error_from_dict(_mapping(e))), None)
-    record.ended = read.take("ended", _optional(_finite), None)
-    record.duration = read.take("duration", _optional(_finite), None)
-    derived = read.take("derived", _mapping, {})
+    derived = found.pop("derived", None)
     if derived:
         record.derive(derived)
+    for name, value in found.items():
+        if value != {}:  # what is empty stays the empty one that all records share
+            setattr(record, name, value)
     _check_whole(record, directions)
     _make_canonical(record, space)
     return record
+
+
+def _checked(name: str, value: object) -> Any:
+    try:
+        return _FIELDS[name](value)
+    except (TypeError, ValueError, HpsearchError) as error:
+        raise ValueError(f"{name} is {brief(value)}: {error}") from None
 
 
 def _check_whole(record: TrialRecord, directions: int | None) -> None:
@@ -304,14 +310,14 @@ def _make_canonical(record: TrialRecord, space: Space | None) -> None:
     A trial that is complete or pruned must also be a point of the space.
     """
     portable = {} if space is None else space.parameters
-    drawn = {**portable, **record.distributions}
+    drawn = {**portable, **record.distributions} if record.distributions else portable
     try:
         if space is not None and record.ended_well:
             record.replace(space.validate(record.params))
-        elif record.ended_well:
-            for name in drawn.keys() & record.params.keys():
-                drawn[name].validate(record.params[name])
-        if drawn:
+        elif drawn:
+            if record.ended_well:
+                for name in drawn.keys() & record.params.keys():
+                    drawn[name].validate(record.params[name])
             record.replace(distributions.canonical(record.params, drawn))
     except SpaceError as error:
         raise ValueError(f"params: {error}") from None
@@ -382,7 +388,9 @@ def _list(value: object) -> list[Any]:
 
 
 def _floats(value: object) -> tuple[float, ...]:
-    return tuple(map(_number, _list(value)))
+    if not isinstance(value, list | tuple):
+        raise TypeError("expected a list")
+    return tuple([item if type(item) is float else _number(item) for item in value])
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -419,3 +427,26 @@ def _distributions(value: object) -> dict[str, distributions.Distribution]:
         read[name] = distributions.from_dict(_mapping(data))
         read[name].check()
     return read
+
+
+_FIELDS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "number": _count,
+    "id": _name,
+    "state": TrialState,
+    "params": _point,
+    "fixed": _point,
+    "derived": _mapping,
+    "objectives": _optional(_floats),
+    "intermediate": _reports,
+    "constraints": _numbers,
+    "attrs": _mapping,
+    "distributions": _distributions,
+    "error": _optional(lambda error: error_from_dict(_mapping(error))),
+    "retry_of": _optional(_count),
+    "study_seed": _count,
+    "started": _finite,
+    "ended": _optional(_finite),
+    "duration": _optional(_finite),
+    "resume_from": _optional(_text),
+}
+"""What a field of a record has to be: returns it as the record has it, or raises."""

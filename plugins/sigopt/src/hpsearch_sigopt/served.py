@@ -151,5 +151,6 @@ def _as_trial(
     else:
         objectives, others = metrics.split(observed.values)
         trial.end(Outcome(TrialState.COMPLETE, objectives), observed.created, 0.0)
-        trial.attrs.update(others)
+        for name, value in others.items():
+            trial.annotate(name, value)
     return trial

@@ -230,3 +230,14 @@ def test_in_parallel_no_trial_starts_after_the_failure_and_running_ones_end():
         run(failing_at(2), executor=InReverse(3))
     assert states(failure.value.study) == "ccf"
     assert all(trial.state is not TrialState.RUNNING for trial in failure.value.study.trials)
+
+
+def test_what_is_kept_of_an_error_has_no_password():
+    def objective(trial):
+        raise ConnectionError("no answer from postgres://me:s3cret@host/db")
+
+    with pytest.raises(SearchFailedError) as caught:
+        hpsearch.search(objective, {"x": Float(0, 1)}, backend="random", progress=False)
+    error = caught.value.study.trials[0].error
+    assert "s3cret" not in error.message + error.traceback
+    assert "postgres://***@host/db" in error.message

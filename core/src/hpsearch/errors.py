@@ -9,6 +9,7 @@ them and nothing else. Some names stand outside it because they are signals and 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -149,6 +150,20 @@ def brief(value: object, most: int = 200) -> str:
     except Exception as error:  # noqa: BLE001 - a broken __repr__, or an int of too many digits
         return f"<{type(value).__name__} whose repr() raised {type(error).__name__}>"
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+_PASSWORD = re.compile(r"(://)[^/?#\s]*@|(:/+)[^:/?#\s]*:\S*@")
+"""What stands before the host in a URL: a token, or a user's name and password.
+
+A password may have a slash in it, and a URL that became a path has lost one of its own.
+"""
+
+
+def without_passwords(text: str) -> str:
+    """Return a text with ``***`` for whoever signs in, and with what, in each URL in it."""
+    if ":/" not in text:
+        return text
+    return _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***@", text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -17,7 +17,14 @@ from typing import Any
 
 import pluggy
 
-from hpsearch.errors import BackendError, HpsearchError, SearchTerminated, listed, nearest
+from hpsearch.errors import (
+    BackendError,
+    HpsearchError,
+    SearchTerminated,
+    listed,
+    nearest,
+    without_passwords,
+)
 from hpsearch.plugins import hookspecs
 
 logger = logging.getLogger("hpsearch")
@@ -195,8 +202,9 @@ class Hooks:
             self._silence(hook, member, error)
         except (Exception, SystemExit) as error:
             if member.role is not Role.OBSERVER:
+                said = without_passwords(str(error))
                 raise BackendError(
-                    f"{member.label} failed in {hook}: {type(error).__name__}: {error}"
+                    f"{member.label} failed in {hook}: {type(error).__name__}: {said}"
                 ) from error
             self._silence(hook, member, error)
         return None

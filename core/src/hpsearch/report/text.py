@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-_GAP = "  "
-_PASSWORD = re.compile(r"(://)[^/?#\s]*@|(:/+)[^:/?#\s]*:\S*@")
-"""What stands before the host in a URL: a token, or a user's name and password.
+from hpsearch.errors import without_passwords
 
-A password may have a slash in it, and a URL that became a path has lost one of its own.
-"""
+_GAP = "  "
 
 
 def shown(value: object, digits: int = 4) -> str:
@@ -22,8 +19,7 @@ def shown(value: object, digits: int = 4) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     text = value if isinstance(value, str) else str(value)
-    if ":/" in text:
-        text = _PASSWORD.sub(lambda found: f"{found[1] or found[2]}***@", text)
+    text = without_passwords(text)
     return text if text.isprintable() else "".join(map(_printable, text))
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Control(Protocol):
     """Starts trials, hears of them, and ends the search. Safe to call from several threads.
 
-    Every call raises :class:`~hpsearch.errors.HpsearchError` in a process that was forked from the
-    one in which the search runs.
+    In a process that was forked from the one in which the search runs, every call that would
+    change something raises :class:`~hpsearch.errors.HpsearchError`.
     """
 
     @property

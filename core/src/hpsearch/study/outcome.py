@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from hpsearch.errors import without_passwords
+
 INTERRUPTED: Final = "Interrupted"
 """The error type of a trial that ended because its search was interrupted."""
 
@@ -38,13 +40,17 @@ class TrialError:
 
     @classmethod
     def of(cls, error: BaseException) -> TrialError:
-        """Describe an exception, also one whose own text cannot be had."""
+        """Describe an exception, also one whose own text cannot be had.
+
+        What is kept and logged has no password of a URL.
+        """
         bases = tuple(qualified_name(base) for base in type(error).__mro__[:-1])
         try:
             message = str(error)
         except Exception as problem:  # noqa: BLE001 - a broken __str__ can raise anything
             message = f"<its text cannot be had: str() raised {type(problem).__name__}>"
-        return cls(bases[0], message, "".join(traceback.format_exception(error)), bases)
+        text = "".join(traceback.format_exception(error))
+        return cls(bases[0], without_passwords(message), without_passwords(text), bases)
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.message else self.type

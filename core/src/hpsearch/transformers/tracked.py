@@ -67,10 +67,23 @@ class TrackedTrial(TrackedMapping):
 
 
 class RecordedTrial(TrackedTrial):
-    """A trial that has ended, and answers each suggestion with the value it had then."""
+    """A trial that has ended, and answers each suggestion with the value it had then.
+
+    What a live trial would tell its study is left unsaid: its record has it.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _TELLING:
+            return lambda *_arguments, **_options: None
+        return super().__getattr__(name)
 
     def _suggest(self, method: str) -> Callable[..., Any]:
         return lambda name, *_arguments, **_options: self[name]
+
+
+_TELLING = frozenset(
+    ("annotate", "derive", "report", "set_constraint", "should_prune", "stop_study")
+)
 
 
 class SpaceFunction:

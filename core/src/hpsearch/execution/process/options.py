@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
-from hpsearch.errors import OptionError, brief
+from hpsearch.validators import check_options, flag, seconds, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +30,7 @@ class ProcessOptions:
     threads_per_worker: int | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.isolate, bool):
-            raise OptionError(f"isolate is {self.isolate!r}, expected True or False")
-        seconds = self.trial_timeout
-        if seconds is not None and (
-            isinstance(seconds, bool)
-            or not isinstance(seconds, int | float)
-            or not 0 < seconds <= sys.float_info.max
-        ):
-            raise OptionError(f"trial_timeout is {brief(seconds)}, expected seconds above 0")
-        for name, least in (("devices_per_trial", 0), ("threads_per_worker", 1)):
-            count = getattr(self, name)
-            if count is not None and (type(count) is not int or count < least):
-                raise OptionError(
-                    f"{name} is {brief(count)}, expected a whole number of at least {least}"
-                )
+        check_options(self, flag, "isolate")
+        check_options(self, seconds, "trial_timeout")
+        check_options(self, whole, "devices_per_trial", least=0)
+        check_options(self, whole, "threads_per_worker", least=1)

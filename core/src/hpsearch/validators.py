@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from numbers import Integral, Real
 from typing import Any, SupportsIndex, TypeGuard, TypeVar
 
 from hpsearch.errors import ArgumentError, HpsearchError, OptionError, brief, nearest
@@ -39,8 +40,8 @@ def check_options(options: Any, check: Callable[..., Any], *names: str, **bounds
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether it is an int or a float, NaN and infinities among them; a flag is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether it is a real number, NumPy's, NaN and infinities among them; a flag is not."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def whole(
@@ -111,7 +112,7 @@ def number(
         and value >= least
         and value > above
     ):
-        return value if isinstance(value, int) else float(value)
+        return int(value) if isinstance(value, Integral) else float(value)
     bound = f" of at least {least}" if least > -math.inf else ""
     bound += f" above {above}" if above > -math.inf else ""
     raise error(f"{name} is {brief(value)}, expected {kind}{bound}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import validators
@@ -54,7 +54,7 @@ def read_directions(direction: str | Sequence[str] | None, source: SpaceSource) 
 
 
 def _read_directions(what: str, given: str | Sequence[str]) -> tuple[str, ...]:
-    if not isinstance(given, Iterable):
+    if not isinstance(given, Sequence):
         raise ArgumentError(
             f"{what} is {given!r}, expected 'minimize' or 'maximize', or a list of them"
         )

@@ -99,8 +99,15 @@ class Coordinator(Control):
         self._next_number = 1 + max((trial.number for trial in earlier), default=-1)
         retried = {trial.retry_of for trial in earlier} - {None}
         self._superseded = len(retried)
-        for params in self._queue.restore(ended, unfinished):
+        enqueued = self._queue.restore(ended, unfinished)
+        for params in enqueued:
             self.enqueue(params)
+        if enqueued and self.remaining is not None and len(self._queue) > self.remaining:
+            left = max(self.remaining, 0)
+            raise ArgumentError(
+                f"{len(enqueued)} trials are enqueued that the study does not have, and {left} of "
+                f"n_trials={self._study.n_trials} are left; raise n_trials"
+            )
         for trial in ended:
             if trial.number not in retried and not self._retry(trial):
                 self._policy.judge(trial)
@@ -108,7 +115,7 @@ class Coordinator(Control):
     def replay(self) -> None:
         """Tell the backend and the pruner every trial that ended in an earlier run."""
         for trial in self._trials:
-            if trial.ended_well and not trial.constraints and self._constrain_by_backend(trial):
+            if trial.ended_well and self._constrain_by_backend(trial):
                 self._hooks.each("hpsearch_amend", study=self._study, trial=trial)
             self._hooks.each("hpsearch_tell", Role.BACKEND, study=self._study, trial=trial)
             self._hooks.each("hpsearch_tell", Role.PRUNER, study=self._study, trial=trial)
@@ -415,8 +422,8 @@ class Coordinator(Control):
 
     def _checked_outcome(self, trial: TrialRecord, outcome: Outcome) -> Outcome:
         """Return the outcome, or a refusal where the trial did not ask for what was enqueued."""
-        if outcome.state is TrialState.FAILED:
-            return outcome
+        if outcome.state is not TrialState.COMPLETE:
+            return outcome  # it may have ended before it came to ask
         expected = len(self._study.directions)
         if outcome.objectives is not None and len(outcome.objectives) != expected:
             raise BackendError(
@@ -437,11 +444,12 @@ class Coordinator(Control):
         )
 
     def _constrain_by_backend(self, trial: TrialRecord) -> bool:
-        """Record what the backend says of a trial's constraints; return whether it said any."""
-        said = self._hooks.first("hpsearch_constrain", study=self._study, trial=trial)
-        for name, value in (said or {}).items():
-            trial.constrain(name, float(value))
-        return bool(said)
+        """Record what the backend says of a trial's constraints; return whether it says more."""
+        said = self._hooks.first("hpsearch_constrain", study=self._study, trial=trial) or {}
+        new = [name for name in said if name not in trial.constraints]
+        for name in new:
+            trial.constrain(name, float(said[name]))
+        return bool(new)
 
     def _fail(self, outcome: Outcome, why: str) -> None:
         if self.failure is None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.space.distributions import canonical
+
 if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord
 
@@ -63,11 +65,18 @@ class Queue:
         """
         given = [item.params for item in self._waiting]
         self._waiting = deque(Waiting(t.params, t.number, t.retry_of) for t in unfinished)
-        known = [t.fixed for t in (*ended, *unfinished) if t.fixed and t.retry_of is None]
+        known = [t for t in (*ended, *unfinished) if t.fixed and t.retry_of is None]
         new = []
         for params in given:
-            if params in known:
-                known.remove(params)
-            else:
+            twin = next((trial for trial in known if _same(params, trial)), None)
+            if twin is None:
                 new.append(params)
+            else:
+                known.remove(twin)
         return new
+
+
+def _same(params: Mapping[str, Any], trial: TrialRecord) -> bool:
+    """Whether these are the parameters that were set beforehand for a trial."""
+    drawn = trial.distributions
+    return canonical(params, drawn) == canonical(trial.fixed, drawn)

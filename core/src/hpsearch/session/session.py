@@ -66,7 +66,8 @@ def run(
             raise
         _raise_failure(coordinator)
         study.chosen = _chosen(study, hooks, plugin)
-        if not study.best_trials() and study.counts()["complete"]:
+        constrained = any(trial.constraints for trial in study.trials)
+        if constrained and study.counts()["complete"] and not study.best_trials():
             logger.warning("no complete trial of study %r keeps its constraints", study.name)
 
 

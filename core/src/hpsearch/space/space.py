@@ -122,6 +122,8 @@ def _values(parent: str, given: Any) -> tuple[Choice, ...]:
         given = given.tolist()
     several = isinstance(given, list | tuple | range)
     values = tuple(map(plain, given)) if several else (given,)
+    if not values:
+        raise SpaceError(f"when({parent}=...) names no value, so it would never hold")
     for value in values:
         if not isinstance(value, bool | int | float | str | None):
             raise SpaceError(
@@ -286,13 +288,20 @@ class Space:
             name, value = waiting.pop(0)
             if name in self._groups and isinstance(value, Mapping):
                 waiting += [(f"{name}.{member}", item) for member, item in value.items()]
-            elif name in found and found[name] != value:
+            elif name in found and self._differ(name, found[name], value):
                 raise SpaceError(
                     f"parameter {name!r} is given twice, as {found[name]!r} and as {value!r}"
                 )
             else:
                 found[name] = value
         return found
+
+    def _differ(self, name: str, one: Any, other: Any) -> bool:
+        known = self._parameters.get(name)
+        if known is None:
+            return bool(one != other)
+        ours, theirs = (distributions.canonical_value(value, known) for value in (one, other))
+        return type(ours) is not type(theirs) or bool(ours != theirs)
 
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Return the one plain form of the values if they are exactly one point of this space.

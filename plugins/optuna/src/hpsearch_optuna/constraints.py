@@ -6,11 +6,14 @@ which ``constraints_func`` of a sampler fills. The samplers of each read their o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import optuna
+
+logger = logging.getLogger("hpsearch")
 
 _LIST = "constraints"
 
@@ -23,9 +26,19 @@ def has_constraints(sampler: optuna.samplers.BaseSampler) -> bool:
 def constraints_of(
     sampler: optuna.samplers.BaseSampler, frozen: optuna.trial.FrozenTrial
 ) -> dict[str, float]:
-    """Return what a sampler's ``constraints_func`` says of a trial that ended earlier."""
+    """Return what a sampler's ``constraints_func`` says of a trial that ended earlier.
+
+    It may read facts that a trial of another search does not have; then it says nothing.
+    """
     function = _function(sampler)
-    values = () if function is None else function(frozen)
+    try:
+        values = () if function is None else tuple(function(frozen))
+    except Exception as error:  # noqa: BLE001 - the user's function, about a trial it did not see
+        logger.warning(
+            "constraints_func cannot judge trial %d of an earlier search: %s: %s",
+            *(frozen.number, type(error).__name__, error),
+        )
+        values = ()
     return {str(index): float(value) for index, value in enumerate(values)}
 
 

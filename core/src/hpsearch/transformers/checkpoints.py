@@ -14,7 +14,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hpsearch.errors import ArgumentError
 from hpsearch.plugins.hookspecs import hookimpl
-from hpsearch.study.best import pareto_front
+from hpsearch.study.best import best_of, ranked
 from hpsearch.study.outcome import TrialState
 from hpsearch.transformers import compat
 from hpsearch.transformers.build import TrainerFactory, built, set_up
@@ -47,19 +47,15 @@ class CheckpointKeeper:
         """Delete what is not among the best any more."""
         kept = {best.number for best in self._best(study)}
         for other in study.trials:
-            if other.number not in kept and other.state is not TrialState.RUNNING:
+            over = other.state is not TrialState.RUNNING
+            if over and other.number not in kept and other.attrs.get("checkpoints"):
                 _delete(other)
                 study.history.amend(other, {"checkpoints": [], "checkpoint": None})
 
     def _best(self, study: Study) -> Sequence[TrialRecord]:
-        complete = [
-            trial for trial in study.trials if trial.state is TrialState.COMPLETE and trial.feasible
-        ]
         if len(study.directions) > 1:
-            return pareto_front(complete, study.directions) if self._count else []
-        sign = -1 if study.directions[0] == "maximize" else 1
-        ranked = sorted(complete, key=lambda trial: (sign * (trial.objective or 0.0), trial.number))
-        return ranked[: self._count]
+            return best_of(study.trials, study.directions) if self._count else []
+        return ranked(study.trials, study.directions)[: self._count]
 
 
 def _delete(trial: TrialRecord) -> None:
@@ -67,8 +63,6 @@ def _delete(trial: TrialRecord) -> None:
 
     The record comes from a file that anybody may have edited, so nothing else is deleted.
     """
-    if not trial.attrs.get("checkpoints"):
-        return
     run = Path(trial.attrs["output_dir"])
     for folder in map(Path, trial.attrs["checkpoints"]):
         if folder.parent == run and folder.name.startswith(f"{PREFIX_CHECKPOINT_DIR}-"):

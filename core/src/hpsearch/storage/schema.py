@@ -197,6 +197,8 @@ def check_file(path: Path) -> None:
         raise JournalError(f"the folder {path.parent} of the journal does not exist; create it")
     if path.is_dir():
         raise JournalError(f"{path} is a folder; name a file in it, such as {path / 'study.db'}")
+    if path.exists() and not path.is_file():
+        raise JournalError(f"{path} is not a regular file; name another one")
     if not path.exists() or not path.stat().st_size:
         return
     # Through SQLite and not with open(): closing a file drops this process's locks on it, which a

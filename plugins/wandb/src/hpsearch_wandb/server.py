@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,6 +31,9 @@ logger = logging.getLogger("hpsearch")
 
 FACT = "wandb"
 """Under this name each trial keeps where its run is."""
+
+_PATIENCE = 120.0
+"""Seconds to wait for the end of W&B's own process."""
 
 _ALIVE = ("RUNNING", "PENDING", "PAUSED")
 
@@ -83,7 +87,7 @@ def environment(options: WandbOptions) -> Iterator[None]:
     if wandb.run is not None:
         logger.warning("W&B's run %s is finished: the sweep's agent opens others", wandb.run.id)
         wandb.finish()
-    wandb.teardown()  # It reads the environment once, when it is first used.
+    _tear_down()  # It reads the environment once, when it is first used.
     before = _variables()
     given = {"BASE_URL": options.base_url, "API_KEY": options.api_key, "DIR": options.dir}
     os.environ.update({f"WANDB_{name}": str(value) for name, value in given.items() if value})
@@ -91,11 +95,34 @@ def environment(options: WandbOptions) -> Iterator[None]:
         yield
     finally:
         try:
-            wandb.teardown()
+            _tear_down()
         finally:
             for name in _variables():
                 del os.environ[name]
             os.environ.update(before)
+
+
+def _tear_down() -> None:
+    """End W&B's own process, which waits for its last requests, as long as a server may take."""
+    import wandb
+
+    problems: list[Exception] = []
+
+    def tear_down() -> None:
+        try:
+            wandb.teardown()
+        except Exception as error:  # noqa: BLE001 - it is raised below, in the caller's thread
+            problems.append(error)
+
+    thread = threading.Thread(target=tear_down, name="W&B's teardown", daemon=True)
+    thread.start()
+    thread.join(_PATIENCE)
+    for problem in problems:
+        raise problem
+    if thread.is_alive():
+        logger.warning(
+            "W&B's own process has not ended within %g s, and is left to itself", _PATIENCE
+        )
 
 
 def log_in(options: WandbOptions) -> wandb.Api:

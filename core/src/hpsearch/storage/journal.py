@@ -49,7 +49,7 @@ _START = """
         told = NULL, objectives = NULL, derived = NULL, distributions = NULL, attrs = NULL,
         constraints = NULL, error = NULL"""
 _FORGET_REPORTS = "DELETE FROM report WHERE study = ? AND number = ?"
-_REPORT = "INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?)"
+_REPORT = "INSERT OR REPLACE INTO report (study, number, step, value) VALUES (?, ?, ?, ?)"
 _SUGGESTED = "UPDATE trial SET params = ?, distributions = ? WHERE study = ? AND number = ?"
 _NOT_DIED = "UPDATE trial SET attempts = attempts - 1 WHERE study = ? AND number = ?"
 _END = """
@@ -255,7 +255,7 @@ class Journal:
         if study.space is None and recorded.space is not None:
             for item in rows:
                 self._describe(connection, key, item.trial, recorded.space)
-        elif study.space is not None and recorded.space is None:
+        elif study.space is not None:
             self._check_points(study.space, rows)
         for item in rows:
             if item.lost:
@@ -290,11 +290,11 @@ class Journal:
         connection.execute(_DESCRIBE, (encode(drawn), key, trial.number))
 
     def _check_points(self, space: Space, rows: Iterable[Row]) -> None:
-        """Check the trials of a define-by-run study that continues with a portable space."""
+        """Check that each trial is in the space, also those that a study without one had."""
         for row in rows:
             trial = row.trial
             try:
-                space.validate(trial.params)
+                schema.check_point(space, trial)
             except SpaceError as error:
                 if row.unfinished and row.state != WAITING:
                     # It was cut short before it had asked for everything, and starts again.

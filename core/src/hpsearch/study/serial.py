@@ -335,7 +335,7 @@ class _Reader:
         value = self._data[name]
         try:
             return check(value)
-        except (TypeError, ValueError, HpsearchError) as error:
+        except (TypeError, ValueError, ArithmeticError, HpsearchError) as error:
             raise ValueError(f"{name} is {brief(value)}: {error}") from None
 
 

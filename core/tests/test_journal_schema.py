@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -377,3 +378,94 @@ def test_what_is_added_to_a_journal_harms_nothing(path, statements):
     assert [load(path, name).to_json() for name in ("flat", "free")] == before
     assert search(path, "flat", n_trials=8, resume=True).counts()["complete"] == 7
     assert CliRunner().invoke(main, ["show", str(path)]).exit_code == 0
+
+
+# A journal of hpsearch 0.1.0.
+
+OLD = Path(__file__).parent / "data" / "study-0.1.0.db"
+"""Written by 0.1.0: trials 0 and 1 enqueued, 2 pruned, 3 failed, 4 its retry, 6 interrupted."""
+
+OLD_SPACE = {
+    "x": Float(0, 1, step=0.1),
+    "n": Int(1, 5, step=2),
+    "c": Categorical(["a", None, 2.5]),
+}
+
+
+@pytest.fixture
+def old(tmp_path):
+    path = tmp_path / "study.db"
+    path.write_bytes(OLD.read_bytes())
+    return path
+
+
+def columns(path, table):
+    connection = sqlite3.connect(path)
+    found = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.close()
+    return version, found
+
+
+def test_a_journal_of_0_1_0_shows_canonical_values_and_is_only_read(old):
+    before = old.read_bytes()
+    study = load(old)
+    assert [trial.params["x"] for trial in study.trials] == [0.3, 0.6, 0.5, 0.7, 0.7, 0.5, 0.8]
+    assert [dict(trial.fixed) for trial in study.trials[:2]] == [
+        {"x": 0.3, "n": 1, "c": None},
+        {"x": 0.6, "n": 1, "c": None},
+    ]
+    assert study.counts() == {"running": 0, "complete": 4, "pruned": 1, "failed": 2}
+    assert study.trials[4].retry_of == 3
+    assert study.trials[0].attrs == {
+        "checkpoint": "run-0/checkpoint-4",
+        "size": {"$float": "nan", "n": [1, None]},
+    }
+    assert str(study.trials[5].intermediate) == "{1: (nan,), 4: (0.5,)}"
+    assert all(trial.feasible and trial.duration is not None for trial in study.trials)
+    assert study.best.hyperparameters == {"x": 0.3, "n": 1, "c": None}
+    shown = CliRunner().invoke(main, ["show", str(old)])
+    assert shown.exit_code == 0
+    assert "x = 0.3\n" in shown.output
+    assert old.read_bytes() == before
+    assert columns(old, "trial")[0] == 1
+
+
+def test_a_journal_of_0_1_0_goes_on_and_gets_the_new_schema(old):
+    before = load(old)
+    seen = []
+
+    def objective(trial):
+        seen.append((trial.number, dict(trial.params)))
+        trial.set_constraint("size", trial["n"] - 3)
+        return trial["x"]
+
+    study = hpsearch.search(
+        objective,
+        OLD_SPACE,
+        backend="random",
+        n_trials=9,
+        storage=old,
+        resume=True,
+        retries=1,
+        progress=False,
+        enqueue=[{"x": 0.1 + 0.2, "n": 1, "c": None}],  # as trial 0 was
+    )
+    assert seen[0] == (6, {"x": 0.8, "n": 3, "c": None})  # it was interrupted
+    assert [number for number, _ in seen] == [6, 7, 8, 9]
+    assert study.seed == before.seed == 5
+    again = load(old)
+    assert again.to_json() == study.to_json()
+    for number in range(6):
+        assert repr(again.trials[number]) == repr(before.trials[number])
+        assert again.trials[number].duration == before.trials[number].duration
+    assert again.trials[9].constraints
+    version, found = columns(old, "trial")
+    assert version == 2
+    assert {"duration", "constraints", "told"} <= set(found)
+
+
+def test_a_column_that_a_journal_of_0_1_0_lacks_is_named(old):
+    edit(old, "ALTER TABLE trial DROP COLUMN retry_of")
+    with pytest.raises(JournalError, match="the table 'trial' has no column 'retry_of'"):
+        load(old)

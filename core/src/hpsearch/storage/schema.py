@@ -195,10 +195,15 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise JournalError(
-            f"the journal {path} cannot be used: {error}. Check that it is whole and that this "
-            "process may write it, or name another file"
-        ) from error
+        raise unusable(path, error) from error
+
+
+def unusable(path: Path, error: sqlite3.Error) -> JournalError:
+    """Return the error that says what SQLite said about a file."""
+    return JournalError(
+        f"the journal {path} cannot be used: {error}. Check that it is whole and that this "
+        "process may write it, or name another file"
+    )
 
 
 def check_file(path: Path) -> None:

@@ -7,6 +7,7 @@ rely on.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -49,7 +50,7 @@ _START = """
         told = NULL, objectives = NULL, derived = NULL, distributions = NULL, attrs = NULL,
         constraints = NULL, error = NULL"""
 _FORGET_REPORTS = "DELETE FROM report WHERE study = ? AND number = ?"
-_REPORT = "INSERT OR REPLACE INTO report VALUES (?, ?, ?, ?)"
+_REPORT = "INSERT OR REPLACE INTO report (study, number, step, value) VALUES (?, ?, ?, ?)"
 _SUGGESTED = "UPDATE trial SET params = ?, distributions = ? WHERE study = ? AND number = ?"
 _NOT_DIED = "UPDATE trial SET attempts = attempts - 1 WHERE study = ? AND number = ?"
 _END = """
@@ -58,6 +59,12 @@ _END = """
     WHERE study = ? AND number = ?"""
 _AMEND = "UPDATE trial SET attrs = ?, constraints = ? WHERE study = ? AND number = ?"
 _DESCRIBE = "UPDATE trial SET distributions = ? WHERE study = ? AND number = ?"
+_ENTERED = """
+    SELECT name, directions, space, seed, backend, n_trials, timeout, owner FROM study
+    WHERE key = ?"""
+_KEPT = """
+    SELECT COUNT(*) FILTER (WHERE state != 'waiting'), COALESCE(MAX(told), 0) FROM trial
+    WHERE study = ?"""
 _CHOSEN = "UPDATE study SET chosen = ? WHERE key = ?"
 
 
@@ -155,6 +162,7 @@ class Journal:
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
         self._key = 0
+        self._entered: tuple[Any, ...] = ()
         self._told = 0
         # How many parameters the file has of each running trial.
         self._running: dict[int, int] = {}
@@ -206,19 +214,18 @@ class Journal:
 
     @hookimpl
     def hpsearch_close(self, study: Study) -> None:
-        try:
-            if self._connection is not None and self._key:
-                self._check_there()
-                # This process lives: the trials that it leaves behind did not take it down.
-                for number in self._running:
-                    self._write(_NOT_DIED, (self._key, number))
-                if study.chosen is not None:
-                    self._write(_CHOSEN, (dumps(list(study.chosen)), self._key))
-        finally:
-            if self._connection is not None:
-                schema.close(self._connection)
+        with contextlib.ExitStack() as ending:
             if self._lock is not None:
-                self._lock.release(discard=not self._key)
+                ending.callback(self._lock.release, discard=not self._key)
+            if self._connection is None:
+                return
+            try:
+                if self._key:
+                    self._write_last(study)
+            finally:
+                schema.close(self._connection)
+            if self._key:
+                self._check_kept(study)
 
     # Opening a study.
 
@@ -235,7 +242,8 @@ class Journal:
         space = None if study.space is None else study.space.to_json()
         what = (study.name, dumps(study.directions), space, study.seed)
         how = (study.backend, study.n_trials, study.timeout, dumps(this_process()))
-        (key,) = connection.execute(_ENTER, (*what, *how)).fetchone()
+        self._entered = (*what, *how)
+        (key,) = connection.execute(_ENTER, self._entered).fetchone()
         for number, params in self._restorer.waiting.items():
             text = encode(dict(params))
             connection.execute(_WAIT, (key, number, str(number), text, text))
@@ -255,7 +263,7 @@ class Journal:
         if study.space is None and recorded.space is not None:
             for item in rows:
                 self._describe(connection, key, item.trial, recorded.space)
-        elif study.space is not None and recorded.space is None:
+        elif study.space is not None:
             self._check_points(study.space, rows)
         for item in rows:
             if item.lost:
@@ -290,11 +298,11 @@ class Journal:
         connection.execute(_DESCRIBE, (encode(drawn), key, trial.number))
 
     def _check_points(self, space: Space, rows: Iterable[Row]) -> None:
-        """Check the trials of a define-by-run study that continues with a portable space."""
+        """Check that each trial is in the space, also those that a study without one had."""
         for row in rows:
             trial = row.trial
             try:
-                space.validate(trial.params)
+                schema.check_point(space, trial)
             except SpaceError as error:
                 if row.unfinished and row.state != WAITING:
                     # It was cut short before it had asked for everything, and starts again.
@@ -310,7 +318,10 @@ class Journal:
     def _execute(self, statement: str, values: tuple[Any, ...]) -> int:
         """Run a statement, and return how many rows it changed."""
         assert self._connection is not None
-        return self._connection.execute(statement, values).rowcount
+        try:
+            return self._connection.execute(statement, values).rowcount
+        except sqlite3.Error as error:
+            raise schema.unusable(self._path, error) from error
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         """Run a statement that changes one row.
@@ -331,6 +342,31 @@ class Journal:
     def _check_there(self) -> None:
         """Raise :class:`JournalError` if the file was deleted or replaced: SQLite cannot tell."""
         if self._identity() != self._file:
+            raise JournalError(self._gone())
+
+    def _write_last(self, study: Study) -> None:
+        self._check_there()
+        # This process lives: the trials that it leaves behind did not take it down.
+        for number in self._running:
+            self._write(_NOT_DIED, (self._key, number))
+        if study.chosen is not None:
+            self._write(_CHOSEN, (dumps(list(study.chosen)), self._key))
+
+    def _check_kept(self, study: Study) -> None:
+        """Raise :class:`JournalError` unless the closed file has the study and its trials.
+
+        Another file that was copied over this one while it was open leaves the file in its place.
+        """
+        self._check_there()
+        with schema.reading(self._path) as connection:
+            entered = connection.execute(_ENTERED, (self._key,)).fetchone()
+            started, told = connection.execute(_KEPT, (self._key,)).fetchone()
+        if (
+            entered is None
+            or tuple(entered) != self._entered
+            or started < len(study.trials)
+            or told != self._told
+        ):
             raise JournalError(self._gone())
 
     def _gone(self) -> str:

@@ -8,6 +8,8 @@ read: a journal that was edited or damaged is refused as a whole, with the row n
 from __future__ import annotations
 
 import contextlib
+import functools
+import math
 import os
 import random
 import sqlite3
@@ -49,12 +51,18 @@ _SCHEMA = (
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
-_FROM_VERSION_1 = (  # of hpsearch 0.1.0
-    "ALTER TABLE study ADD COLUMN timeout REAL",
-    "ALTER TABLE study ADD COLUMN chosen TEXT",
-    "ALTER TABLE trial ADD COLUMN duration REAL",
-    "ALTER TABLE trial ADD COLUMN constraints TEXT",
-    "ALTER TABLE trial ADD COLUMN told INTEGER",
+_SINCE_VERSION_1 = {  # of hpsearch 0.1.0
+    ("study", "timeout"): "REAL",
+    ("study", "chosen"): "TEXT",
+    ("trial", "duration"): "REAL",
+    ("trial", "constraints"): "TEXT",
+    ("trial", "told"): "INTEGER",
+}
+_FROM_VERSION_1 = (
+    *(
+        f"ALTER TABLE {table} ADD COLUMN {name} {kind}"
+        for (table, name), kind in _SINCE_VERSION_1.items()
+    ),
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
@@ -125,6 +133,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             for statement in {0: _SCHEMA, 1: _FROM_VERSION_1}.get(version, ()):
                 connection.execute(statement)
             _check_version(path, connection)
+            _check_tables(path, connection)
     except BaseException:
         connection.close()
         raise
@@ -176,6 +185,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         _check_pages(path, connection)
         connection.execute("BEGIN")
         _check_version(path, connection)
+        _check_tables(path, connection)
         yield connection
 
 
@@ -185,10 +195,15 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise JournalError(
-            f"the journal {path} cannot be used: {error}. Check that it is whole and that this "
-            "process may write it, or name another file"
-        ) from error
+        raise unusable(path, error) from error
+
+
+def unusable(path: Path, error: sqlite3.Error) -> JournalError:
+    """Return the error that says what SQLite said about a file."""
+    return JournalError(
+        f"the journal {path} cannot be used: {error}. Check that it is whole and that this "
+        "process may write it, or name another file"
+    )
 
 
 def check_file(path: Path) -> None:
@@ -237,18 +252,24 @@ def read_study(path: Path, row: sqlite3.Row, trials: list[TrialRecord] | None = 
         facts = dict(row)
         directions = _read(facts, "directions", loads)
         known = ("minimize", "maximize")
-        if not isinstance(directions, list) or not directions or set(directions) - set(known):
+        if (
+            not isinstance(directions, list)
+            or not directions
+            or any(direction not in known for direction in directions)
+        ):
             raise ValueError(f"directions is {brief(directions)}, expected a list of {known}")
-        _check(facts, "name", str)
-        if not isinstance(facts["backend"], str):
-            raise TypeError(f"backend is {brief(facts['backend'])}, expected a text")
+        for column in ("name", "backend"):
+            if not isinstance(facts[column], str):
+                raise TypeError(f"{column} is {brief(facts[column])}, expected a text")
         for name, least in (("seed", 0), ("n_trials", 1)):
             number = facts[name]
             if number is None and name == "n_trials":
                 continue
             if not isinstance(number, int) or number < least or (name == "seed" and number >> 32):
                 raise ValueError(f"{name} is {brief(number)}, expected a whole number")
-        _check(facts, "timeout", float, int, type(None))
+        timeout = facts.get("timeout")
+        if timeout is not None and (not isinstance(timeout, float) or not 0 < timeout < math.inf):
+            raise ValueError(f"timeout is {brief(timeout)}, expected seconds")
         space = _read(facts, "space", Space.from_json)
         chosen = _read(facts, "chosen", loads)
         if chosen is not None and not (
@@ -260,7 +281,7 @@ def read_study(path: Path, row: sqlite3.Row, trials: list[TrialRecord] | None = 
         facts["name"],
         directions,
         n_trials=facts["n_trials"],
-        timeout=facts.get("timeout"),
+        timeout=timeout,
         seed=facts["seed"],
         space=space,
         parameter_names=None if space is None else tuple(space.parameters),
@@ -316,7 +337,24 @@ def read_trials(path: Path, connection: sqlite3.Connection, row: sqlite3.Row) ->
     for number in reports:
         with _row_named(path, f"study {study.name!r}, the report of trial {number!r}"):
             raise ValueError("there is no such trial")
+    for number in study.chosen or ():
+        if number not in rows or rows[number].state == WAITING:
+            with _row_named(path, f"study {study.name!r}"):
+                raise ValueError(
+                    f"chosen is {brief(study.chosen)}, and trial {number} is not there"
+                )
     return list(rows.values())
+
+
+def check_point(space: Space, trial: TrialRecord) -> None:
+    """Raise :class:`SpaceError` unless a trial has a point of the space.
+
+    One that is to run may also give values that the space function returns.
+    """
+    params: Mapping[str, Any] = trial.params
+    if not trial.ended_well:
+        params = {name: value for name, value in params.items() if name in space.parameters}
+    space.validate(params)
 
 
 _JSON = (
@@ -348,6 +386,8 @@ def _read_row(facts: dict[str, Any], reports: list[dict[str, Any]], study: Study
         facts["intermediate"] = reports
     facts["study_seed"] = study.seed
     trial = record_from_dict(facts, directions=len(study.directions), space=study.space)
+    if state == WAITING and study.space is not None:
+        check_point(study.space, trial)
     if trial.duration is None and trial.ended is not None:  # of hpsearch 0.1.0
         trial.duration = max(trial.ended - trial.started, 0.0)
     return Row(trial, state, attempts, told)
@@ -361,14 +401,15 @@ def _read(facts: Mapping[str, Any], column: str, read: Callable[[str], Any]) -> 
         raise TypeError(f"{column} is {brief(text)}, expected a text")
     try:
         return read(text)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{column} is {brief(text)}: {error}") from None
-
-
-def _check(facts: Mapping[str, Any], column: str, *kinds: type) -> None:
-    value = facts.get(column)
-    if not isinstance(value, kinds) or value == "":
-        raise ValueError(f"{column} is {brief(value)}, expected {kinds[0].__name__}")
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as e:
+        raise ValueError(f"{column} is {brief(text)}: {e}") from None
 
 
 @contextlib.contextmanager
@@ -376,10 +417,6 @@ def _row_named(path: Path, row: str) -> Iterator[None]:
     """Turn what is wrong with a row into an error that names the file and the row."""
     try:
         yield
-    except KeyError as error:
-        raise JournalError(
-            f"the journal {path} cannot be used: {row}: there is no column {error}"
-        ) from None
     except (TypeError, ValueError, HpsearchError) as error:
         raise JournalError(f"the journal {path} cannot be used: {row}: {error}") from None
 
@@ -420,6 +457,33 @@ def _check_version(path: Path, connection: sqlite3.Connection) -> None:
         )
     if not version:
         raise JournalError(f"the journal {path} is empty")
+
+
+@functools.cache
+def _columns() -> tuple[tuple[str, str], ...]:
+    """Return the tables and columns of the schema."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        for statement in _SCHEMA:
+            connection.execute(statement)
+        return _columns_of(connection)
+
+
+def _columns_of(connection: sqlite3.Connection) -> tuple[tuple[str, str], ...]:
+    found = connection.execute(
+        "SELECT t.name, c.name FROM sqlite_schema AS t, pragma_table_info(t.name) AS c"
+    )
+    return tuple((table, column) for table, column in found)
+
+
+def _check_tables(path: Path, connection: sqlite3.Connection) -> None:
+    """Raise :class:`JournalError` if a column is missing; further ones do no harm."""
+    older = _version(connection) == 1
+    found = set(_columns_of(connection))
+    for table, column in _columns():
+        if (table, column) not in found and not (older and (table, column) in _SINCE_VERSION_1):
+            raise JournalError(
+                f"the journal {path} cannot be used: the table {table!r} has no column {column!r}"
+            )
 
 
 def encode(value: Any) -> str | None:

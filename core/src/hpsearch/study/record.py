@@ -53,7 +53,8 @@ class TrialRecord(Mapping[str, Any]):
         id: Short text that is unique in the study; names the run's folder.
         state: A :class:`~hpsearch.study.outcome.TrialState`.
         objectives: One value for each direction once the trial is complete, else None.
-        intermediate: What was reported: step to one value for each direction.
+        intermediate: What was reported: step to one value for each direction, the lowest step
+            first.
         constraints: Name to value; the trial is feasible where all are at most 0.
         attrs: JSON facts kept with the trial.
         distributions: In a define-by-run search, what each parameter was drawn from.
@@ -213,7 +214,10 @@ class TrialRecord(Mapping[str, Any]):
 
     def report(self, step: int, values: tuple[float, ...]) -> None:
         """Take an intermediate result."""
+        behind = bool(self.intermediate) and step < next(reversed(self.intermediate))
         self.intermediate = _with(self.intermediate, step, values)
+        if behind:  # they are in one order, however they came: a journal knows no other
+            self.intermediate = dict(sorted(self.intermediate.items()))
 
     def constrain(self, name: str, value: float) -> None:
         """Take the value of a constraint."""

@@ -215,8 +215,7 @@ def record_to_dict(record: TrialRecord) -> dict[str, Any]:
         "objectives": None if record.objectives is None else list(record.objectives),
         "derived": dict(record.derived),
         "intermediate": [
-            {"step": step, "values": list(values)}
-            for step, values in sorted(record.intermediate.items())
+            {"step": step, "values": list(values)} for step, values in record.intermediate.items()
         ],
         "constraints": dict(record.constraints),
         "attrs": record.attrs,
@@ -342,7 +341,7 @@ class _Reader:
         value = self._data[name]
         try:
             return check(value)
-        except (TypeError, ValueError, HpsearchError) as error:
+        except (TypeError, ValueError, ArithmeticError, HpsearchError) as error:
             raise ValueError(f"{name} is {brief(value)}: {error}") from None
 
 
@@ -418,7 +417,7 @@ def _reports(value: object) -> dict[int, tuple[float, ...]]:
         if step in reports:
             raise ValueError(f"step {step} is there twice")
         reports[step] = read.take("values", _floats)
-    return reports
+    return dict(sorted(reports.items()))
 
 
 def _distributions(value: object) -> dict[str, distributions.Distribution]:

@@ -113,7 +113,8 @@ def from_optuna_trial(frozen: optuna.trial.FrozenTrial, study: Study) -> TrialRe
         fixed=frozen.system_attrs.get("fixed_params"),
         started=frozen.datetime_start.timestamp() if frozen.datetime_start else 0.0,
     )
-    trial.intermediate = {step: (value,) for step, value in frozen.intermediate_values.items()}
+    for step, value in frozen.intermediate_values.items():
+        trial.report(step, (value,))
     trial.attrs = dict(frozen.user_attrs)
     trial.constraints = constraints_in(frozen)
     if study.space is None or state is TrialState.FAILED:

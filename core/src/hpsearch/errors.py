@@ -142,6 +142,14 @@ def rebuilt(type_name: str, message: str) -> HpsearchError:
     return HpsearchError(f"{type_name}: {message}")
 
 
+def described(error: BaseException) -> str:
+    """Return the name of an error's class and its text, also where its text cannot be had."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as problem:  # noqa: BLE001 - a broken __str__ can raise anything
+        return f"{type(error).__name__} (its str() raised {type(problem).__name__})"
+
+
 def brief(value: object, most: int = 200) -> str:
     """Return what a message shows of a value: its ``repr``, cut where that is long."""
     try:

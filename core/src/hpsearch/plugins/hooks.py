@@ -17,7 +17,14 @@ from typing import Any
 
 import pluggy
 
-from hpsearch.errors import BackendError, HpsearchError, SearchTerminated, listed, nearest
+from hpsearch.errors import (
+    BackendError,
+    HpsearchError,
+    SearchTerminated,
+    described,
+    listed,
+    nearest,
+)
 from hpsearch.plugins import hookspecs
 
 logger = logging.getLogger("hpsearch")
@@ -196,7 +203,7 @@ class Hooks:
         except (Exception, SystemExit) as error:
             if member.role is not Role.OBSERVER:
                 raise BackendError(
-                    f"{member.label} failed in {hook}: {type(error).__name__}: {error}"
+                    f"{member.label} failed in {hook}: {described(error)}"
                 ) from error
             self._silence(hook, member, error)
         return None
@@ -207,7 +214,7 @@ class Hooks:
             "%s failed in %s and is left out of the rest of this search: %s",
             member.label,
             hook,
-            error,
+            described(error),
             exc_info=error,
         )
 

@@ -248,8 +248,6 @@ def _capabilities(plugin: Plugin, cls: type[Backend], options: Any) -> Capabilit
 def _construct(plugin: Plugin, cls: type[Backend], options: Any) -> Backend:
     try:
         return cls(options)
-    except HpsearchError:
-        raise
     except (Exception, SystemExit) as error:
         raise BackendError(f"{plugin} failed to start: {described(error)}") from error
 

@@ -62,10 +62,10 @@ class CheckpointKeeper:
                 study.history.amend(other, {"checkpoints": [], "checkpoint": None})
 
     def _deleted(self, trial: TrialRecord) -> bool:
-        """Delete a trial's checkpoints, and its run's folder if it is empty; say whether it may."""
+        """Delete a trial's checkpoints, and its run's folder if it is empty; say if it had any."""
         folder, saved = trial.attrs.get("output_dir"), trial.attrs.get("checkpoints")
         if not (isinstance(folder, str) and isinstance(saved, list) and saved):
-            return not saved
+            return False
         run = Path(folder)
         if not any(place in run.resolve().parents for place in self._places):
             return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
 import hpsearch
@@ -58,8 +60,6 @@ class Equal(Watching):
 
 
 class Unhashable(Watching):
-    __hash__ = None
-
     def __eq__(self, other):
         return True
 
@@ -160,7 +160,7 @@ def test_of_two_equal_observers_only_the_one_that_raises_is_left_out():
 
 class Sound(Backend):
     api_version = 1
-    calls: list = []
+    calls: list[tuple[str, str]] = []
 
     @hookimpl
     def hpsearch_open(self):
@@ -185,9 +185,7 @@ def offered(tmp_path):
             modules = {"hpsearch_example": "class Holder: pass\n"}
             fake_distribution(tmp_path, "hpsearch-example", "3.1", points, modules)
             registry._scanned.clear()
-            import hpsearch_example
-
-            hpsearch_example.Example = cls
+            vars(importlib.import_module("hpsearch_example"))["Example"] = cls
 
         yield offer
     registry._scanned.clear()

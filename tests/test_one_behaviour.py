@@ -77,6 +77,10 @@ def meets_the_late_one(trial):
     return 1.0
 
 
+def meets_the_next_late_one(trial):
+    return meets_the_late_one(trial)
+
+
 def _child(trial, does):
     child = os.fork()
     if child == 0:
@@ -176,7 +180,37 @@ def annotates_what_is_not_json(trial):
 
 
 def annotates_a_reserved_name(trial):
-    trial.annotate("checkpoint", "/")
+    trial.annotate("checkpoints", ["/"])
+
+
+def annotates_under_no_name(trial):
+    trial.annotate(3, "fact")
+
+
+def annotates_what_holds_itself(trial):
+    fact = []
+    fact.append(fact)
+    trial.annotate("fact", fact)
+
+
+def annotates_a_number_that_json_lacks(trial):
+    trial.annotate("fact", {"nan": math.nan, "inf": -math.inf, "large": 10**30})
+    return 0.0
+
+
+def reports_through_a_trial_that_has_ended(trial):
+    def later():
+        time.sleep(0.2)
+        for step in range(20):
+            try:
+                trial.report(99.0, step)
+                trial.annotate("late", True)
+            except HpsearchError:
+                pass
+            time.sleep(0.01)
+
+    threading.Thread(target=later, daemon=True).start()
+    return 0.0
 
 
 def changes_a_distribution(trial):
@@ -230,6 +264,11 @@ DOES = (
     annotates_and_changes_it,
     annotates_what_is_not_json,
     annotates_a_reserved_name,
+    annotates_under_no_name,
+    annotates_what_holds_itself,
+    annotates_a_number_that_json_lacks,
+    reports_through_a_trial_that_has_ended,
+    meets_the_next_late_one,
     changes_a_distribution,
     sets_a_constraint,
     returns_a_text,
@@ -285,7 +324,7 @@ def story(trial):
         "params": dict(trial.params),
         "objectives": trial.objectives,
         "intermediate": {step: list(map(str, v)) for step, v in trial.intermediate.items()},
-        "attrs": dict(trial.attrs),
+        "attrs": repr(dict(trial.attrs)),
         "constraints": dict(trial.constraints),
         "error": trial.error and (trial.error.type, trial.error.message, trial.error.bases),
     }
@@ -303,6 +342,11 @@ EXPECTED = {
     meets_the_late_one: "complete",
     exits: "SystemExit",
     raises: "LookupError",
+    annotates_a_reserved_name: "hpsearch.errors.ArgumentError",
+    annotates_under_no_name: "hpsearch.errors.ArgumentError",
+    annotates_what_is_not_json: "hpsearch.errors.ArgumentError",
+    annotates_what_holds_itself: "hpsearch.errors.ArgumentError",
+    raises_what_has_no_text: f"{__name__}.Unprintable",
     reports_a_step_too_large: "hpsearch.errors.ArgumentError",
     changes_a_distribution: "hpsearch.errors.SpaceError",
     returns_nan: "hpsearch.errors.ObjectiveError",
@@ -321,7 +365,8 @@ def test_a_late_report_is_in_no_record(studies):
         for trial in study.trials:
             assert "late" not in trial.attrs
             assert (99.0,) not in trial.intermediate.values()
-        assert len(study.trials[DOES.index(meets_the_late_one)].intermediate) == 10
+        for meets in (meets_the_late_one, meets_the_next_late_one):
+            assert len(study.trials[DOES.index(meets)].intermediate) == 10
 
 
 @pytest.mark.parametrize("executor", ["inline", *EXECUTORS])

@@ -114,6 +114,10 @@ class TrialPruned(Exception):  # noqa: N818 - the field's name for the signal
     """Raised by an objective to end its trial as pruned."""
 
 
+class EvaluationSignal(BaseException):
+    """The base of what ends an evaluation from outside: no trial's own failure."""
+
+
 class SearchAborted(Exception):  # noqa: N818 - a signal, as TrialPruned is
     """Raised by an objective whose parameters cannot take effect, to end the search as well.
 
@@ -141,6 +145,17 @@ def rebuilt(type_name: str, message: str) -> HpsearchError:
         error: HpsearchError = kind(message)
         return error
     return HpsearchError(f"{type_name}: {message}")
+
+
+def described(error: BaseException) -> str:
+    """Return the name of an error's class and its text, also where its text cannot be had.
+
+    It has no password of a URL.
+    """
+    try:
+        return without_passwords(f"{type(error).__name__}: {error}")
+    except (Exception, SystemExit) as problem:  # noqa: BLE001 - a broken __str__ raises anything
+        return f"{type(error).__name__} (its str() raised {type(problem).__name__})"
 
 
 def brief(value: object, most: int = 200) -> str:

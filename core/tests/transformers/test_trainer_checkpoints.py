@@ -1,5 +1,9 @@
 """What a search leaves on disk, and the best model back from it."""
 
+import contextlib
+import json
+import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -7,6 +11,7 @@ import torch
 
 import hpsearch
 from hpsearch.errors import ArgumentError
+from hpsearch.study.trial import RESERVED
 from hpsearch.transformers import TrainerObjective, load_best_model
 from hpsearch.transformers.checkpoints import CheckpointKeeper
 
@@ -97,13 +102,15 @@ def test_loading_says_so_where_the_checkpoint_is_gone(make_trainer, search):
         load_best_model(trainer, best)
 
 
-def run(trainer, keep, direction="minimize", **options):
+def run(trainer, keep, direction="minimize", total=4, storage=None, resume=False, **options):
     return hpsearch.search(
         TrainerObjective(trainer, checkpoint=bool(keep), **options),
         {"learning_rate": hpsearch.Categorical(RATES)},
         backend="grid",
-        n_trials=4,
+        n_trials=total,
         direction=direction,
+        storage=storage,
+        resume=resume,
         plugins=[CheckpointKeeper(keep)],
         progress=False,
     )
@@ -197,6 +204,128 @@ def test_folders_that_are_not_the_studys_own_are_left_alone(make_trainer, tmp_pa
     run(make_trainer(), 0)
     assert (mine / "text").read_text() == "keep me"
     assert other.is_dir()
+
+
+def edited(path, changes):
+    """Change facts of trials in a journal, as somebody with an editor may."""
+    with contextlib.closing(sqlite3.connect(path)) as journal, journal:
+        for number, attrs in journal.execute("SELECT number, attrs FROM trial").fetchall():
+            facts = {**json.loads(attrs), **changes.get(number, {})}
+            journal.execute(
+                "UPDATE trial SET attrs = ? WHERE number = ?", (json.dumps(facts), number)
+            )
+
+
+def planted(folder):
+    """Make a folder with something in it."""
+    folder.mkdir(parents=True)
+    (folder / "text").write_text("keep me")
+    return folder
+
+
+def test_what_was_edited_into_a_journal_is_not_deleted(make_trainer, tmp_path, caplog):
+    runs, outside = tmp_path / "runs", tmp_path / "outside"
+    path = tmp_path / "study.db"
+    options = {"storage": path, "resume": True}
+    study = run(make_trainer(output_dir=str(runs), save_strategy="epoch"), 4, **options, total=2)
+    own = {trial.number: runs / trial.attrs["run_name"] for trial in study.trials}
+    places = {
+        "elsewhere": planted(outside / "run-0" / "checkpoint-3"),
+        "by dots": planted(outside / "checkpoint-3"),
+        "linked": planted(outside / "linked" / "checkpoint-3"),
+        "behind a linked run": planted(outside / "run" / "checkpoint-3"),
+        "beside": planted(own[0] / "notes"),
+        "deeper": planted(own[0] / "deep" / "checkpoint-3"),
+        "of another name": planted(own[0] / "checkpoint-best"),
+        "the run of another": planted(runs / "checkpoint-7"),
+    }
+    (own[0] / "checkpoint-99").symlink_to(places["linked"])
+    (runs / "linked-run").symlink_to(outside / "run")
+    folders = {
+        0: {
+            "checkpoints": [
+                *map(str, places.values()),
+                f"{own[0]}/checkpoint-99",
+                f"{own[0]}/../../outside/checkpoint-3",
+                f"{own[0]}/..",
+                str(own[0]),
+                "/",
+                "",
+                "checkpoint-3",
+            ]
+        },
+        1: {"output_dir": str(outside / "run-0"), "checkpoints": [str(places["elsewhere"])]},
+    }
+    for output_dir in (
+        str(outside / "run-0"),
+        f"{runs}/../outside",
+        f"{runs}/linked-run",
+        str(runs),
+        f"{runs}/.",
+        "",
+        "/",
+        None,
+        3,
+    ):
+        inside = None if output_dir is None else f"{output_dir}/checkpoint-3"
+        folders[1] = {
+            "output_dir": output_dir,
+            "checkpoints": [inside, f"{output_dir}/checkpoint-7"],
+        }
+        copy = tmp_path / "copy.db"
+        shutil.copy(path, copy)
+        edited(copy, folders)
+        run(make_trainer(output_dir=str(runs)), 0, storage=copy, resume=True, total=3)
+        for place in places.values():
+            assert (place / "text").read_text() == "keep me", output_dir
+    assert "is left out of the rest" not in caplog.text
+
+
+def test_what_a_resumed_search_may_delete_is_what_it_saved_before(make_trainer, tmp_path):
+    path = tmp_path / "study.db"
+    options = {"storage": path, "resume": True}
+    runs = str(tmp_path / "runs")
+    first = run(make_trainer(output_dir=runs, save_strategy="epoch"), 4, **options, total=3)
+    assert {path.split("/")[0] for path in checkpoints(tmp_path / "runs")} == {
+        "run-0",
+        "run-1",
+        "run-2",
+    }
+    study = run(make_trainer(output_dir=runs, save_strategy="epoch"), 1, **options, total=4)
+    assert len(first.trials) == 3
+    assert {path.split("/")[0] for path in checkpoints(tmp_path / "runs")} == {
+        study.best.trial.attrs["run_name"]
+    }
+    assert [bool(trial.attrs["checkpoints"]) for trial in study.trials].count(True) == 1
+
+
+def test_a_name_with_folders_in_it_is_deleted_below_the_trainers_own_folder(make_trainer, tmp_path):
+    names = {"hp_name": lambda trial: f"lr/{trial.number}"}
+    study = run(make_trainer(save_strategy="epoch"), 1, **names)
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.glob("lr/*/checkpoint-*")}
+    assert {path.rpartition("/")[0] for path in left} == {study.best.trial.attrs["run_name"]}
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_a_fact_that_decides_what_is_deleted_is_not_the_objectives_to_write(name, tmp_path):
+    mine = planted(tmp_path / "checkpoint-1")
+
+    def objective(trial):
+        trial.annotate(name, [str(mine)])
+        return 0.0
+
+    study = hpsearch.search(
+        objective,
+        {"x": hpsearch.Float(0, 1)},
+        backend="random",
+        n_trials=2,
+        max_failures=9,
+        plugins=[CheckpointKeeper(0)],
+        progress=False,
+    )
+    assert [trial.error.type for trial in study.trials] == ["hpsearch.errors.ArgumentError"] * 2
+    assert study.trials[0].attrs == {}
+    assert (mine / "text").is_file()
 
 
 def test_the_weights_of_the_checkpoint_are_those_that_were_judged(make_trainer, search, toys):

@@ -295,3 +295,38 @@ def test_what_is_optimised_is_said_before_the_first_trial(make_trainer, search, 
     caplog.set_level(logging.WARNING, "hpsearch")
     search(make_trainer(), LR, direction="minimize")
     assert "objective: eval_loss, minimize, of each trial's last evaluation" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("direction", "goal", "warns"),
+    [
+        ("minimize", "maximize", True),
+        ("minimize", "minimize", False),
+    ],
+)
+@pytest.mark.parametrize("dialect", ["wandb", "sigopt"])
+@pytest.mark.parametrize("as_function", [False, True], ids=["given", "returned"])
+def test_the_direction_counts_and_a_goal_that_says_otherwise_is_named_in_a_warning(
+    make_trainer, search, caplog, direction, goal, warns, dialect, as_function
+):
+    pytest.importorskip(f"hpsearch_{dialect}")
+    space = {
+        "wandb": {
+            "method": "random",
+            "metric": {"name": "loss", "goal": goal},
+            "parameters": {"learning_rate": {"min": 0.001, "max": 0.1}},
+        },
+        "sigopt": {
+            "parameters": [
+                {"name": "learning_rate", "type": "double", "bounds": {"min": 0.001, "max": 0.1}}
+            ],
+            "metrics": [{"name": "loss", "objective": goal}],
+        },
+    }[dialect]
+    given = (lambda trial: space) if as_function else space
+    best = search(make_trainer(), given, n_trials=3, direction=direction)
+    study = best.study
+    assert study.directions == (direction,)
+    assert best.objective == min(trial.objective for trial in study.trials)
+    said = f"direction is {direction}, and the space says {goal} of its metric; the direction count"
+    assert (said in caplog.text) == warns

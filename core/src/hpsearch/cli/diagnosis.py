@@ -17,7 +17,8 @@ import click
 
 import hpsearch
 from hpsearch.cli.terminal import say
-from hpsearch.errors import HpsearchError
+from hpsearch.errors import HpsearchError, described
+from hpsearch.execution.executor import load_class
 from hpsearch.plugins import registry
 from hpsearch.plugins.backend import Backend, Capabilities
 from hpsearch.plugins.hooks import Hooks, Role
@@ -76,9 +77,9 @@ def examine_dialects() -> Iterator[Finding]:
         problem = None
         try:
             with _quiet():
-                entry.load()()
+                dialects.load(entry)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may do anything
-            problem = f"{_named(error)}. Run 'pip install --force-reinstall {owner}'"
+            problem = f"{described(error)}. Run 'pip install --force-reinstall {owner}'"
         yield Finding("dialect", entry.name, owner, owned, problem, None, {}, None)
 
 
@@ -88,7 +89,7 @@ def examine_executors() -> Iterator[Finding]:
         problem = None
         try:
             with _quiet():
-                plugin.imported()
+                load_class(plugin)
         except HpsearchError as error:
             problem = str(error)
         name, owner = plugin.name, plugin.distribution
@@ -186,7 +187,7 @@ def _examined(plugin: Plugin, offers: int) -> Finding:
     except HpsearchError as error:
         problem = str(error)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may do anything
-        problem = f"{plugin} cannot be loaded: {_named(error)}"
+        problem = f"{plugin} cannot be loaded: {described(error)}"
     missing = [name for name, number in engines.items() if number is None]
     if missing:
         problem = f"{plugin} needs {', '.join(missing)}. Run 'pip install {' '.join(missing)}'"
@@ -227,10 +228,6 @@ def _engines(distribution: str) -> dict[str, str | None]:
 def _quiet() -> contextlib.redirect_stdout[Any]:
     """Keep what a plugin prints while it is imported out of the command's output."""
     return contextlib.redirect_stdout(sys.stderr)
-
-
-def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _ability(capabilities: dict[str, Any] | None, name: str) -> str:

@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from hpsearch.errors import ObjectiveError, SearchAborted, TrialPruned, brief
+from hpsearch.errors import (
+    EvaluationSignal,
+    ObjectiveError,
+    SearchAborted,
+    SearchTerminated,
+    TrialPruned,
+    brief,
+)
 from hpsearch.study.outcome import Outcome, TrialState
 from hpsearch.study.serial import record_from_dict
 from hpsearch.study.trial import Trial, as_floats
@@ -61,8 +68,8 @@ class Evaluate:
             channel: Its way to its study.
 
         Returns:
-            The outcome. An ``Exception``, and ``SystemExit``, become a failed one; anything
-            beyond, such as ``KeyboardInterrupt``, is raised.
+            The outcome. Whatever the objective raises becomes a failed one, ``SystemExit`` too.
+            ``KeyboardInterrupt`` and what ends the search from outside are raised.
         """
         trial = Trial(record, channel)
         try:
@@ -75,7 +82,9 @@ class Evaluate:
             return Outcome(TrialState.PRUNED)
         except SearchAborted as error:
             return Outcome.aborted(error.cause)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it is this trial's outcome
+        except (KeyboardInterrupt, SearchTerminated, EvaluationSignal):
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is this trial's outcome
             # Optuna users raise optuna.TrialPruned; the name says it without importing optuna.
             if type(error).__name__ == "TrialPruned":
                 return Outcome(TrialState.PRUNED)

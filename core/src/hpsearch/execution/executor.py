@@ -20,7 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from hpsearch.errors import ArgumentError, BackendError, listed
+from hpsearch import validators
+from hpsearch.errors import ArgumentError, BackendError, HpsearchError, described, listed
 from hpsearch.plugins import registry
 from hpsearch.plugins.backend import NoOptions
 
@@ -116,9 +117,7 @@ class ExecutorSpec:
         """
         if isinstance(executor, str):
             plugin = registry.find_executor(executor)
-            found = plugin.imported()
-            _check_class(str(plugin), found)
-            return cls(str(plugin), found)
+            return cls(str(plugin), load_class(plugin))
         if not isinstance(executor, Executor | LoopExecutor):
             raise ArgumentError(
                 f"executor is {executor!r}, expected a name such as 'process', or an object whose "
@@ -141,9 +140,7 @@ class ExecutorSpec:
         said = [f"; those of {self.label}: {listed(self.options)}"] if self.options else []
         for plugin in registry.installed("executor"):
             with suppress(BackendError):  # a broken one is nobody's concern who did not ask for it
-                other = plugin.imported()
-                _check_class(str(plugin), other)
-                if name in _options_of(other):
+                if name in _options_of(load_class(plugin)):
                     said.append(f"; executor={plugin.name!r} has {name!r}")
         return "".join(said)
 
@@ -153,20 +150,43 @@ class ExecutorSpec:
         Raises:
             ArgumentError: It cannot have that many workers.
             OptionError: An option has a value that it refuses.
+            BackendError: It cannot be made, or does not say how many workers it has.
         """
-        if self.given is None:
-            typed = registry.read_options(self.label, self.cls, options)
-            made: AnyExecutor = self.cls(n_workers, typed)
-            return made
-        if n_workers not in (None, self.given.n_workers):
+        made = self.given or self._made(n_workers, options)
+        self._check_workers(made)
+        if self.given is not None and n_workers not in (None, made.n_workers):
             raise ArgumentError(
-                f"n_workers is {n_workers}, and the executor given has {self.given.n_workers}"
+                f"n_workers is {n_workers}, and the executor given has {made.n_workers}"
             )
-        return self.given
+        return made
+
+    def _made(self, n_workers: int | None, options: dict[str, Any]) -> AnyExecutor:
+        typed = registry.read_options(self.label, self.cls, options)
+        try:
+            made: AnyExecutor = self.cls(n_workers, typed)
+        except HpsearchError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise BackendError(f"{self.label} failed to start: {described(error)}") from error
+        return made
+
+    def _check_workers(self, executor: AnyExecutor) -> None:
+        if not hasattr(executor, "n_workers"):
+            raise BackendError(f"{self.label} does not set n_workers, the number of its workers")
+        if executor.n_workers is not None or isinstance(executor, Executor):
+            name = f"n_workers of {self.label}"
+            validators.whole(name, executor.n_workers, 1, error=BackendError)
 
 
-def _check_class(label: str, cls: Any) -> None:
-    """Raise :class:`BackendError` unless a class keeps the contract of an executor."""
+def load_class(plugin: registry.Plugin) -> type[Executor] | type[LoopExecutor]:
+    """Import the class of an executor and check that it keeps the contract of one.
+
+    Raises:
+        BackendError: It cannot be imported, is not a subclass of :class:`Executor` or
+            :class:`LoopExecutor`, or leaves a method out.
+    """
+    cls = plugin.imported()
+    label = str(plugin)
     if not (inspect.isclass(cls) and issubclass(cls, Executor | LoopExecutor)):
         raise BackendError(
             f"{label} is {cls!r}, expected a subclass of hpsearch.execution.Executor or "
@@ -176,6 +196,8 @@ def _check_class(label: str, cls: Any) -> None:
         raise BackendError(f"{label} does not implement {listed(sorted(cls.__abstractmethods__))}")
     if not is_dataclass(cls.Options):
         raise BackendError(f"{label} states Options that are not a dataclass")
+    found: type[Executor] | type[LoopExecutor] = cls
+    return found
 
 
 def _options_of(cls: Any) -> tuple[str, ...]:

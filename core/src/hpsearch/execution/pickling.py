@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import ArgumentError, HpsearchError
+from hpsearch.errors import ArgumentError, HpsearchError, described
 
 if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
@@ -34,7 +34,9 @@ def dump_evaluation(evaluate: Evaluate, dumps: Callable[[Any], bytes]) -> bytes:
         except HpsearchError:
             raise
         except Exception as error:
-            parts = list(_culprits(_parts(evaluate), dumps)) or [f"the objective ({_said(error)})"]
+            parts = list(_culprits(_parts(evaluate), dumps)) or [
+                f"the objective ({described(error)})"
+            ]
             raise ArgumentError(
                 "trials run in other processes here, and this cannot go there: "
                 f"{'; '.join(parts)}. Create it inside the function that uses it"
@@ -53,11 +55,11 @@ def _culprits(parts: Mapping[str, Any], dumps: Callable[[Any], bytes]) -> Iterat
         if error is None:
             continue
         held = [
-            f"{name} uses {variable!r}, {_said(problem)}"
+            f"{name} uses {variable!r}, {described(problem)}"
             for variable, value in _variables(part)
             if (problem := _error(value, dumps)) is not None
         ]
-        yield from held or [f"{name} ({_said(error)})"]
+        yield from held or [f"{name} ({described(error)})"]
 
 
 def _error(part: object, dumps: Callable[[Any], bytes]) -> Exception | None:
@@ -74,7 +76,3 @@ def _variables(part: object) -> list[tuple[str, Any]]:
         found = inspect.getclosurevars(part)
         return [*found.nonlocals.items(), *found.globals.items()]
     return list(getattr(part, "__dict__", {}).items())
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

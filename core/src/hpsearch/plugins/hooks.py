@@ -21,9 +21,9 @@ from hpsearch.errors import (
     BackendError,
     HpsearchError,
     SearchTerminated,
+    described,
     listed,
     nearest,
-    without_passwords,
 )
 from hpsearch.plugins import hookspecs
 
@@ -202,9 +202,8 @@ class Hooks:
             self._silence(hook, member, error)
         except (Exception, SystemExit) as error:
             if member.role is not Role.OBSERVER:
-                said = without_passwords(str(error))
                 raise BackendError(
-                    f"{member.label} failed in {hook}: {type(error).__name__}: {said}"
+                    f"{member.label} failed in {hook}: {described(error)}"
                 ) from error
             self._silence(hook, member, error)
         return None
@@ -215,7 +214,7 @@ class Hooks:
             "%s failed in %s and is left out of the rest of this search: %s",
             member.label,
             hook,
-            error,
+            described(error),
             exc_info=error,
         )
 
@@ -232,6 +231,12 @@ def _check_implementation(label: str, implementation: pluggy.HookImpl) -> None:
     if implementation.hookwrapper or implementation.wrapper:
         raise BackendError(
             f"{label}: {name} is a hook wrapper; hpsearch calls plain implementations only"
+        )
+    kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+    if any(is_kind(implementation.function) for is_kind in kinds):
+        raise BackendError(
+            f"{label}: {name} is a coroutine or a generator, whose body a call does not run; "
+            "hpsearch calls plain functions"
         )
     if implementation.tryfirst or implementation.trylast:
         raise BackendError(

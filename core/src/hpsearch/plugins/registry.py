@@ -15,6 +15,7 @@ from hpsearch.errors import (
     BackendError,
     BackendNotFoundError,
     OptionError,
+    described,
     listed,
     nearest,
 )
@@ -66,7 +67,7 @@ class Plugin:
             return self._entry_point.load()
         except (Exception, SystemExit) as error:
             raise BackendError(
-                f"{self} cannot be imported from {self.target}: {type(error).__name__}: {error}. "
+                f"{self} cannot be imported from {self.target}: {described(error)}. "
                 f"Reinstall it with 'pip install --force-reinstall {self.distribution}', or choose "
                 f"another {self.kind}; 'hpsearch doctor' shows all"
             ) from error
@@ -218,6 +219,7 @@ def read_options(
 
     Raises:
         OptionError: An option is unknown, missing, or has a value that is refused.
+        BackendError: The options cannot be read for another reason.
     """
     known = [field.name for field in fields(cls.Options)]
     for name in given:
@@ -232,6 +234,8 @@ def read_options(
         raise
     except (TypeError, ValueError) as error:
         raise OptionError(f"{plugin} refuses its options: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise BackendError(f"{plugin} failed to read its options: {described(error)}") from error
 
 
 def _scan() -> tuple[Plugin, ...]:

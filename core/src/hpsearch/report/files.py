@@ -89,8 +89,17 @@ def _check(path: str | PathLike[str], kind: Kind) -> os.stat_result | None:
     """Return what is there now and may be written over, None if nothing is."""
     if "://" in os.fspath(path):  # it may hold a password
         raise ArgumentError(f"the {kind.name} cannot go to a URL; give the path of a file")
+    # Of "missing/../study.db" the system says that it is not there, and its real path is.
+    real = Path(os.path.realpath(path))
+    for suffix in ("-wal", "-shm", "-journal"):
+        journal = real.with_name(real.name.removesuffix(suffix))
+        if journal != real and journal.is_file() and _is_database(journal):
+            raise ArgumentError(
+                f"{shown(path)} belongs to the journal {shown(journal)}; name another file for the "
+                f"{kind.name}"
+            )
     try:
-        status = Path(path).stat()
+        status = real.stat()
     except FileNotFoundError:
         return None
     if stat.S_ISCHR(status.st_mode) or stat.S_ISFIFO(status.st_mode):
@@ -99,7 +108,7 @@ def _check(path: str | PathLike[str], kind: Kind) -> os.stat_result | None:
         raise ArgumentError(f"{shown(path)} is a folder; name a file for the {kind.name}")
     if not stat.S_ISREG(status.st_mode):
         raise ArgumentError(f"{shown(path)} is not a file; name another for the {kind.name}")
-    if status.st_size and (found := _foreign(Path(path), kind)):
+    if status.st_size and (found := _foreign(real, kind)):
         raise ArgumentError(
             f"{shown(path)} {found}, and would be lost; name another file for the {kind.name}, or "
             "move that one away"

@@ -10,7 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import validators
-from hpsearch.errors import ArgumentError, BackendError, brief, listed
+from hpsearch.errors import ArgumentError, BackendError, HpsearchError, brief, described, listed
 from hpsearch.execution.evaluate import Evaluate, Objective
 from hpsearch.execution.executor import AnyExecutor, Executor, ExecutorSpec
 from hpsearch.plugins import registry
@@ -21,6 +21,7 @@ from hpsearch.session.coordinator import Coordinator
 from hpsearch.session.failures import FailurePolicy
 from hpsearch.session.loop import AskTellLoop, DelegatedLoop
 from hpsearch.space.dialects import Nested, read_source
+from hpsearch.study.capabilities import Capabilities
 from hpsearch.study.seeds import fresh_seed
 from hpsearch.study.study import Study
 
@@ -130,7 +131,7 @@ def search(
     executor_options, backend_options = spec.split(backend_options)
     names = (*SEARCH_ARGUMENTS, *spec.options)
     options = registry.read_options(plugin, cls, backend_options, names, spec.elsewhere)
-    capabilities = cls.capabilities_for(options)
+    capabilities = _capabilities(plugin, cls, options)
     registry.check_implemented(str(plugin), cls, capabilities)
     source = read_source(space, define_by_run=capabilities.define_by_run)
     left_out = source.left_out(capabilities.dialect)
@@ -225,14 +226,30 @@ def _make_loop(
             "%s suggests for %d trial(s) at a time, so no more of the %sworkers are used",
             *(plugin, most, workers),
         )
-    return AskTellLoop(runner, most) if isinstance(runner, Executor) else DelegatedLoop(runner)
+    if isinstance(runner, Executor):
+        return AskTellLoop(runner, most)
+    return DelegatedLoop(runner, spec.label)
+
+
+def _capabilities(plugin: Plugin, cls: type[Backend], options: Any) -> Capabilities:
+    try:
+        capabilities = cls.capabilities_for(options)
+    except HpsearchError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise BackendError(f"{plugin} failed in capabilities_for: {described(error)}") from error
+    if not isinstance(capabilities, Capabilities):
+        raise BackendError(
+            f"{plugin} answered {brief(capabilities)} in capabilities_for, expected Capabilities"
+        )
+    return capabilities
 
 
 def _construct(plugin: Plugin, cls: type[Backend], options: Any) -> Backend:
     try:
         return cls(options)
     except (Exception, SystemExit) as error:
-        raise BackendError(f"{plugin} failed to start: {type(error).__name__}: {error}") from error
+        raise BackendError(f"{plugin} failed to start: {described(error)}") from error
 
 
 def _register_progress(hooks: Hooks, progress: bool | None) -> None:

@@ -9,6 +9,7 @@ observers.
 from __future__ import annotations
 
 import bisect
+import math
 import os
 import threading
 import time
@@ -320,7 +321,8 @@ class Coordinator(Control):
         with self._alone:
             self._check_running(trial)
             self.finish()
-            outcome = self._checked_outcome(trial, outcome)
+            with self._fatal:
+                outcome = self._checked_outcome(trial, outcome)
             self._end(trial, outcome)
             with self._fatal:
                 if trial.ended_well:
@@ -422,15 +424,10 @@ class Coordinator(Control):
 
     def _checked_outcome(self, trial: TrialRecord, outcome: Outcome) -> Outcome:
         """Return the outcome, or a refusal where the trial did not ask for what was enqueued."""
-        if outcome.state is not TrialState.COMPLETE:
-            return outcome  # it may have ended before it came to ask
-        expected = len(self._study.directions)
-        if outcome.objectives is not None and len(outcome.objectives) != expected:
-            raise BackendError(
-                f"trial {trial.number} was told with {len(outcome.objectives)} objective values, "
-                f"and the study has {expected} direction{'s' if expected > 1 else ''}"
-            )
-        if not trial.fixed or trial.retry_of is not None:
+        self._check_outcome(trial, outcome)
+        # One that is not complete may have ended before it came to ask.
+        complete = outcome.state is TrialState.COMPLETE
+        if not complete or not trial.fixed or trial.retry_of is not None:
             return outcome
         unasked = trial.fixed.keys() - trial.params.keys() - trial.derived.keys()
         if not unasked:
@@ -442,6 +439,22 @@ class Coordinator(Control):
                 f"{nearest(name, trial.params)} It asked for {listed(trial.params)}"
             )
         )
+
+    def _check_outcome(self, trial: TrialRecord, outcome: Outcome) -> None:
+        """Raise :class:`BackendError` if whoever ran a trial tells what no evaluation returns."""
+        told = f"trial {trial.number} was told"
+        if outcome.state is TrialState.RUNNING:
+            raise BackendError(f"{told} as running, expected complete, pruned or failed")
+        values = outcome.objectives or ()
+        directions = len(self._study.directions)
+        expected = directions if outcome.state is TrialState.COMPLETE else 0
+        if len(values) != expected:
+            raise BackendError(
+                f"{told} as {outcome.state} with {len(values)} objective values, expected "
+                f"{expected}; the study has {directions} direction{'s' if directions > 1 else ''}"
+            )
+        if not all(map(math.isfinite, values)):
+            raise BackendError(f"{told} with the objectives {values}, expected finite numbers")
 
     def _constrain_by_backend(self, trial: TrialRecord) -> bool:
         """Record what the backend says of a trial's constraints; return whether it says more."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hpsearch.errors import BackendError
 from hpsearch.plugins.hookspecs import hookimpl
+from hpsearch.study.outcome import TrialState
 
 if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
@@ -47,12 +49,24 @@ class AskTellLoop:
 
 
 class DelegatedLoop:
-    """Leaves the loop to an executor that runs whole searches."""
+    """Leaves the loop to an executor that runs whole searches.
 
-    def __init__(self, executor: LoopExecutor) -> None:
+    Args:
+        executor: The executor.
+        label: How errors name it.
+    """
+
+    def __init__(self, executor: LoopExecutor, label: str) -> None:
         self._executor = executor
+        self._label = label
 
     @hookimpl
     def hpsearch_run(self, study: Study, evaluate: Evaluate) -> bool:
         self._executor.run(study, evaluate)
+        running = [trial.number for trial in study.trials if trial.state is TrialState.RUNNING]
+        if running and study.history.broken is None:
+            raise BackendError(
+                f"{self._label} ended the search, and did not tell how these trials ended: "
+                f"{', '.join(map(str, running))}"
+            )
         return True

@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final, Protocol
 
-from hpsearch.errors import PIP_LINES, HpsearchError, SpaceError, brief, listed, nearest
+from hpsearch.errors import (
+    PIP_LINES,
+    BackendError,
+    HpsearchError,
+    SpaceError,
+    brief,
+    described,
+    listed,
+    nearest,
+)
 from hpsearch.space.distributions import Categorical, Float, Int, Native
 from hpsearch.space.space import Space
 
@@ -20,7 +29,7 @@ ENTRY_POINT_GROUP: Final = "hpsearch.dialects"
 
 
 class Dialect(Protocol):
-    """An engine's native way of writing a space."""
+    """An engine's native way of writing a space. A plugin's has every one of these names."""
 
     name: str
 
@@ -46,6 +55,9 @@ class Dialect(Protocol):
         Raises:
             SpaceError: Naming the parameter and the feature that cannot be carried over.
         """
+
+
+_PROTOCOL: Final = ("name", "recognises", "read", "extra_settings", "goals", "write")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +100,7 @@ class SpaceSource:
         if dialect is None:
             return cls.portable(given if isinstance(given, Space) else Space(given))
         source = cls.portable(_read(dialect, given))
-        return replace(source, native=given, dialect=dialect, goals=dialect.goals(given))
+        return replace(source, native=given, dialect=dialect, goals=_asked(dialect, "goals", given))
 
     def native_for(self, dialect: str | None) -> Any:
         """Return the native object if it is in that dialect, else None."""
@@ -99,7 +111,8 @@ class SpaceSource:
         """Name what the native object says for a backend of its dialect, and no other uses."""
         if self.dialect is None or self.dialect.name == dialect:
             return ()
-        return self.dialect.extra_settings(self.native)
+        settings: Sequence[str] = _asked(self.dialect, "extra_settings", self.native)
+        return settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +178,25 @@ def read(given: Any) -> Space:
 
 
 def _read(dialect: Dialect, given: Any) -> Space:
+    space = _asked(dialect, "read", given)
+    if not isinstance(space, Space):
+        raise SpaceError(
+            f"dialect {dialect.name!r} read {brief(given)} as {brief(space)}, expected a Space"
+        )
+    return space
+
+
+def _asked(dialect: Dialect, method: str, given: object) -> Any:
+    """Call a method of a dialect; a mistake of the dialect's own is an error that names it."""
     try:
-        return dialect.read(given)
+        return getattr(dialect, method)(given)
     except HpsearchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        verb = "write" if method == "write" else "read"
         raise SpaceError(
-            f"dialect {dialect.name!r} cannot read {brief(given)}: {type(error).__name__}: {error}"
+            f"dialect {dialect.name!r} cannot {verb} {brief(given)}, in {method}: "
+            f"{described(error)}"
         ) from error
 
 
@@ -188,13 +213,12 @@ def recognise(given: Any) -> Dialect | None:
         try:
             if dialect.recognises(given):
                 return dialect
-        except Exception as error:  # noqa: BLE001 - a broken plugin hurts only who needs it
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - hurts only who needs it
             broken[name] = error
     absent = [line for name, line in PIP_LINES.items() if name not in installed]
     more = f" Others come with {', '.join(absent)}." if absent else ""
     more += "".join(
-        f" Dialect {name!r} is broken: {type(error).__name__}: {error}."
-        for name, error in broken.items()
+        f" Dialect {name!r} is broken: {described(error)}." for name, error in broken.items()
     )
     raise SpaceError(
         f"{brief(given)} is not a search space. Write a mapping of names to Float, Int and "
@@ -215,12 +239,26 @@ def write(space: Space, dialect: str) -> Any:
             f"no dialect is called {dialect!r}.{nearest(dialect, installed)} "
             f"Installed: {listed(installed)}"
         )
-    return installed[dialect].write(space)
+    return _asked(installed[dialect], "write", space)
 
 
 def dialects() -> dict[str, Dialect]:
     """Return the installed dialects by name, without those that cannot be imported."""
     return _load_all()[0]
+
+
+def load(entry: EntryPoint) -> Dialect:
+    """Import and make a dialect.
+
+    Raises:
+        BackendError: It lacks something of the protocol, as one written for an earlier version may.
+        Exception: Whatever its module or its class raises.
+    """
+    dialect: Dialect = entry.load()()
+    missing = [name for name in _PROTOCOL if not hasattr(dialect, name)]
+    if missing:
+        raise BackendError(f"it does not have {listed(missing)}, which every dialect needs")
+    return dialect
 
 
 def _load_all() -> tuple[dict[str, Dialect], dict[str, BaseException]]:
@@ -229,7 +267,7 @@ def _load_all() -> tuple[dict[str, Dialect], dict[str, BaseException]]:
     broken: dict[str, BaseException] = {}
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
         try:
-            loaded[entry.name] = entry.load()()
+            loaded[entry.name] = load(entry)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - hurts only who needs it
             broken[entry.name] = error
     return loaded, broken

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
-from hpsearch.errors import HpsearchError, SpaceError
+from hpsearch.errors import HpsearchError, SpaceError, described
 from hpsearch.space import distributions, suggester
 from hpsearch.space.branches import SMALL, Asked, Run, condition_of, deciding_values
 from hpsearch.space.distributions import Categorical, Choice, Distribution
@@ -390,7 +390,7 @@ def _prunes(error: Exception) -> bool:
 
 
 def _failed(error: Exception) -> SpaceError:
-    return SpaceError(f"the space function failed with {type(error).__name__}: {error}")
+    return SpaceError(f"the space function failed with {described(error)}")
 
 
 def _place() -> str:

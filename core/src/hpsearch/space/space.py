@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from hpsearch.errors import SpaceError, listed, nearest
+from hpsearch.errors import SpaceError, brief, listed, nearest
 from hpsearch.space import distributions
 from hpsearch.space.distributions import (
     Categorical,
@@ -38,6 +38,11 @@ class Condition:
     )
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.cases, tuple) and self.cases):
+            raise SpaceError(
+                f"a condition has the cases {brief(self.cases)}, expected at least one; write "
+                "when(optimizer='sgd')"
+            )
         tests = (
             frozenset((parent, frozenset((type(v), v) for v in values)) for parent, values in case)
             for case in self.cases
@@ -80,6 +85,8 @@ class Condition:
         return frozenset(parent for case in self.cases for parent, _ in case)
 
     def __or__(self, other: Condition) -> Condition:
+        if not isinstance(other, Condition):
+            return NotImplemented
         known = set(self._tests)
         new = (
             case for case, test in zip(other.cases, other._tests, strict=True) if test not in known
@@ -176,6 +183,11 @@ class Space:
         conditions: Mapping[str, Condition] | None = None,
         groups: Iterable[str] = (),
     ) -> None:
+        for what, given in (("parameters", parameters), ("conditions", conditions or {})):
+            if not isinstance(given, Mapping):
+                raise SpaceError(f"{what} is {brief(given)}, expected a mapping by name")
+        if isinstance(groups, str) or not all(isinstance(group, str) for group in groups):
+            raise SpaceError(f"groups is {brief(groups)}, expected a list of names")
         self._parameters = MappingProxyType(dict(parameters))
         self._groups = tuple(sorted({outer for group in groups for outer in _outer(group)}))
         for name, distribution in self._parameters.items():
@@ -363,8 +375,17 @@ class Space:
 
     @classmethod
     def from_json(cls, text: str) -> Space:
-        """Read JSON text back."""
-        return cls.from_dict(json.loads(text))
+        """Read JSON text back.
+
+        Raises:
+            SpaceError: The text is not a space.
+        """
+        try:
+            return cls.from_dict(json.loads(text))
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            if isinstance(error, SpaceError):
+                raise
+            raise SpaceError(f"{brief(text)} is not the JSON form of a space: {error}") from None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Space, (dict(self._parameters), dict(self._conditions), self._groups)

@@ -115,7 +115,8 @@ def path_of(storage: str | PathLike[str]) -> Path:
     if "://" in text or text == ":memory:":
         given = "a URL" if "://" in text else repr(text)  # a URL may hold a password
         raise ArgumentError(f"storage is {given}, expected the path of a file such as 'study.db'")
-    return Path(text).absolute()
+    # A link and the file that it names are one journal, with one lock.
+    return Path(os.path.realpath(text))
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:
@@ -124,6 +125,11 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     Raises:
         JournalError: The schema is newer than this version of hpsearch.
     """
+    if path.exists() and path.stat().st_nlink > 1:
+        raise JournalError(
+            f"the journal {path} has another name, a hard link, and SQLite keeps what is not yet "
+            "in the file under one of them; remove the link, or copy the file"
+        )
     connection = _connect(path, "mode=rwc")
     try:
         _check_pages(path, connection)
@@ -208,13 +214,17 @@ def unusable(path: Path, error: sqlite3.Error) -> JournalError:
 
 def check_file(path: Path) -> None:
     """Raise :class:`JournalError` if a file is something else than a journal; touch nothing."""
+    try:
+        is_there = path.exists()
+    except OSError as error:  # a name that is too long, say
+        raise JournalError(f"{path} cannot be the name of a file: {error.strerror}") from None
     if not path.parent.is_dir():
         raise JournalError(f"the folder {path.parent} of the journal does not exist; create it")
     if path.is_dir():
         raise JournalError(f"{path} is a folder; name a file in it, such as {path / 'study.db'}")
-    if path.exists() and not path.is_file():
+    if is_there and not path.is_file():
         raise JournalError(f"{path} is not a regular file; name another one")
-    if not path.exists() or not path.stat().st_size:
+    if not is_there or not path.stat().st_size:
         return
     # Through SQLite and not with open(): closing a file drops this process's locks on it, which a
     # search in another thread may hold.
@@ -373,7 +383,7 @@ def _read_row(facts: dict[str, Any], reports: list[dict[str, Any]], study: Study
     state, attempts, told = facts["state"], facts["attempts"], facts.pop("told", None)
     if type(attempts) is not int or attempts < 0:
         raise ValueError(f"attempts is {brief(attempts)}, expected a whole number")
-    if told is not None and type(told) is not int:
+    if told is not None and (type(told) is not int or not 0 <= told < 2**62):
         raise ValueError(f"told is {brief(told)}, expected a whole number")
     for name in _JSON:
         if facts.get(name) is None:

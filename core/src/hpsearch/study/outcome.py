@@ -47,7 +47,7 @@ class TrialError:
         bases = tuple(qualified_name(base) for base in type(error).__mro__[:-1])
         try:
             message = str(error)
-        except Exception as problem:  # noqa: BLE001 - a broken __str__ can raise anything
+        except (Exception, SystemExit, GeneratorExit) as problem:  # noqa: BLE001 - a broken __str__
             message = f"<its text cannot be had: str() raised {type(problem).__name__}>"
         text = "".join(traceback.format_exception(error))
         return cls(bases[0], without_passwords(message), without_passwords(text), bases)

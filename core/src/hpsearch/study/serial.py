@@ -23,6 +23,9 @@ _T = TypeVar("_T")
 
 # Plain data.
 
+_YEAR_10000: Final = 253_402_300_800
+"""Seconds since the epoch, before which every calendar ends."""
+
 _MOST_BITS: Final = 14_000
 """An int of more digits than about 4,300 has no text: Python refuses to write it."""
 
@@ -370,13 +373,30 @@ def _count(value: object) -> int:
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError("expected a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError("expected a number that a float can hold") from None
 
 
 def _finite(value: object) -> float:
     number = _number(value)
     if not math.isfinite(number):
         raise ValueError("expected a finite number")
+    return number
+
+
+def _time(value: object) -> float:
+    number = _finite(value)
+    if not 0 <= number < _YEAR_10000:
+        raise ValueError("expected seconds since the epoch")
+    return number
+
+
+def _seconds(value: object) -> float:
+    number = _finite(value)
+    if number < 0:
+        raise ValueError("expected seconds of at least 0")
     return number
 
 
@@ -443,9 +463,9 @@ _FIELDS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "error": _optional(lambda error: error_from_dict(_mapping(error))),
     "retry_of": _optional(_count),
     "study_seed": _count,
-    "started": _finite,
-    "ended": _optional(_finite),
-    "duration": _optional(_finite),
+    "started": _time,
+    "ended": _optional(_time),
+    "duration": _optional(_seconds),
     "resume_from": _optional(_text),
 }
 """What a field of a record has to be: returns it as the record has it, or raises."""

@@ -289,7 +289,7 @@ class Trial(Suggester, Mapping[str, Any]):
         Raises:
             ArgumentError: The name is not a text or is reserved, or the value is not JSON.
         """
-        if name in RESERVED:
+        if isinstance(name, str) and name in RESERVED:
             raise ArgumentError(
                 f"the fact {name!r} is written by hpsearch itself; choose another name"
             )

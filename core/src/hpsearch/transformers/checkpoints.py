@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,10 +27,15 @@ if TYPE_CHECKING:
     from hpsearch.study.study import BestRun, Study
 
 
+_CHECKPOINT = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-\d+")
+
+
 class CheckpointKeeper:
     """An observer that keeps the checkpoints of the best trials and deletes the others'.
 
-    Only folders that a trial of this study recorded as its own are deleted.
+    Only a folder ``checkpoint-<step>`` directly in the folder of a trial's run is deleted, and only
+    below a folder in which a trial of this very search has run. Where a journal names other
+    places, they are left alone: anybody may have edited it.
 
     Args:
         count: How many trials keep theirs, at least 0. With several directions the whole Pareto
@@ -41,34 +47,39 @@ class CheckpointKeeper:
 
     def __init__(self, count: int) -> None:
         self._count = whole("keep_checkpoints", count)
+        self._places: set[Path] = set()
 
     @hookimpl
     def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         """Delete what is not among the best any more."""
+        if "output_dir" in trial.attrs:  # observers are told only of trials that ran just now
+            depth = len(Path(trial.attrs["run_name"]).parts)
+            self._places.add(Path(trial.attrs["output_dir"]).resolve().parents[depth - 1])
         kept = {best.number for best in self._best(study)}
         for other in study.trials:
-            over = other.state is not TrialState.RUNNING
-            if over and other.number not in kept and other.attrs.get("checkpoints"):
-                _delete(other)
+            ended = other.state is not TrialState.RUNNING
+            if ended and other.number not in kept and self._deleted(other):
                 study.history.amend(other, {"checkpoints": [], "checkpoint": None})
+
+    def _deleted(self, trial: TrialRecord) -> bool:
+        """Delete a trial's checkpoints, and its run's folder if it is empty; say if it had any."""
+        folder, saved = trial.attrs.get("output_dir"), trial.attrs.get("checkpoints")
+        if not (isinstance(folder, str) and isinstance(saved, list) and saved):
+            return False
+        run = Path(folder)
+        if not any(place in run.resolve().parents for place in self._places):
+            return False
+        for checkpoint in map(Path, map(str, saved)):
+            if checkpoint.parent == run and _CHECKPOINT.fullmatch(checkpoint.name):
+                shutil.rmtree(checkpoint, ignore_errors=True)
+        if run.is_dir() and not any(run.iterdir()):
+            run.rmdir()
+        return True
 
     def _best(self, study: Study) -> Sequence[TrialRecord]:
         if len(study.directions) > 1:
             return best_of(study.trials, study.directions) if self._count else []
         return ranked(study.trials, study.directions)[: self._count]
-
-
-def _delete(trial: TrialRecord) -> None:
-    """Delete a trial's checkpoints, which lie in its run's folder, and that folder if it is empty.
-
-    The record comes from a file that anybody may have edited, so nothing else is deleted.
-    """
-    run = Path(trial.attrs["output_dir"])
-    for folder in map(Path, trial.attrs["checkpoints"]):
-        if folder.parent == run and folder.name.startswith(f"{PREFIX_CHECKPOINT_DIR}-"):
-            shutil.rmtree(folder, ignore_errors=True)
-    if run.is_dir() and not any(run.iterdir()):
-        run.rmdir()
 
 
 def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Module:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from hpsearch.errors import RankError
+from hpsearch.errors import EvaluationSignal, RankError
 from hpsearch.study.outcome import Outcome, TrialState
 from hpsearch.study.serial import outcome_from_dict, outcome_to_dict
 from hpsearch.transformers.ranks import group
@@ -14,7 +14,7 @@ from hpsearch.transformers.ranks.store import KeyValueStore, Message
 from hpsearch.transformers.ranks.watch import Watch
 
 
-class SearchEnded(BaseException):
+class SearchEnded(EvaluationSignal):
     """A signal that no objective may catch: rank 0 has ended the search; the message says how."""
 
     def __init__(self, message: Message) -> None:

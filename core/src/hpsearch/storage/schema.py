@@ -371,7 +371,7 @@ def _read_row(facts: dict[str, Any], reports: list[dict[str, Any]], study: Study
     state, attempts, told = facts["state"], facts["attempts"], facts.pop("told", None)
     if type(attempts) is not int or attempts < 0:
         raise ValueError(f"attempts is {brief(attempts)}, expected a whole number")
-    if told is not None and type(told) is not int:
+    if told is not None and (type(told) is not int or told < 1):
         raise ValueError(f"told is {brief(told)}, expected a whole number")
     data = {name: value for name, value in facts.items() if name not in _JSON}
     for name in _JSON:

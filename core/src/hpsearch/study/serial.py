@@ -258,7 +258,7 @@ def record_from_dict(
         fixed=read.take("fixed", _point, {}),
         study_seed=read.take("study_seed", _count, 0),
         retry_of=read.take("retry_of", _optional(_count), None),
-        started=read.take("started", _finite, 0.0),
+        started=read.take("started", _moment, 0.0),
         resume_from=read.take("resume_from", _optional(_text), None),
     )
     record.state = read.take("state", TrialState, TrialState.RUNNING)
@@ -268,8 +268,8 @@ def record_from_dict(
     record.attrs = read.take("attrs", _mapping, {})
     record.distributions = read.take("distributions", _distributions, {})
     record.error = read.take("error", _optional(lambda e: error_from_dict(_mapping(e))), None)
-    record.ended = read.take("ended", _optional(_finite), None)
-    record.duration = read.take("duration", _optional(_finite), None)
+    record.ended = read.take("ended", _optional(_moment), None)
+    record.duration = read.take("duration", _optional(_seconds), None)
     derived = read.take("derived", _mapping, {})
     if derived:
         record.derive(derived)
@@ -316,6 +316,10 @@ def _make_canonical(record: TrialRecord, space: Space | None) -> None:
         raise ValueError(f"params: {error}") from None
     if portable and record.fixed:
         record.fixed = distributions.canonical(record.fixed, portable)
+
+
+_YEAR_10000: Final = 253_402_300_800
+"""The first moment that no calendar of Python has, in seconds since 1970."""
 
 
 class _Reader:
@@ -367,11 +371,18 @@ def _number(value: object) -> float:
     return float(value)
 
 
-def _finite(value: object) -> float:
-    number = _number(value)
-    if not math.isfinite(number):
-        raise ValueError("expected a finite number")
-    return number
+def _seconds(value: object) -> float:
+    seconds = _number(value)
+    if not 0 <= seconds < math.inf:
+        raise ValueError("expected a finite number of at least 0")
+    return seconds
+
+
+def _moment(value: object) -> float:
+    moment = _seconds(value)
+    if moment >= _YEAR_10000:
+        raise ValueError("expected seconds since 1970, up to the year 9999")
+    return moment
 
 
 def _list(value: object) -> list[Any]:

@@ -241,3 +241,27 @@ def test_what_is_kept_of_an_error_has_no_password():
     error = caught.value.study.trials[0].error
     assert "s3cret" not in error.message + error.traceback
     assert "postgres://***@host/db" in error.message
+
+
+class Unusual(BaseException):
+    """What a library for concurrent code raises: no ``Exception``."""
+
+
+def unusual(trial):
+    if trial.number == 1:
+        raise Unusual("odd")
+    return 1.0
+
+
+@pytest.mark.parametrize("executor", ["inline", "process"])
+def test_whatever_an_objective_raises_fails_its_trial(executor):
+    study = hpsearch.search(
+        unusual,
+        {"x": Float(0, 1)},
+        backend="random",
+        n_trials=3,
+        executor=executor,
+        progress=False,
+    )
+    assert [str(trial.state) for trial in study.trials] == ["complete", "failed", "complete"]
+    assert study.trials[1].error.type.endswith("Unusual")

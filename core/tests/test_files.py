@@ -202,3 +202,21 @@ def test_the_demo_refuses_a_report_that_is_not_its_own_before_it_starts(tmp_path
     assert result.exit_code == 2
     assert "report.html was not written by hpsearch" in result.stderr
     assert (tmp_path / "report.html").read_text() == "mine"
+
+
+def test_a_journal_is_safe_whatever_its_path_looks_like(tmp_path):
+    journal = tmp_path / "s.db"
+    study = hpsearch.search(
+        lambda t: t["x"],
+        {"x": hpsearch.Float(0, 1)},
+        backend="random",
+        n_trials=2,
+        storage=journal,
+        progress=False,
+    )
+    for name in ("missing/../s.db", "s.db-wal", "s.db-journal", "s.db-shm"):
+        for write in (study.to_json, study.to_csv):
+            with pytest.raises(ArgumentError):
+                write(tmp_path / name)
+    assert len(hpsearch.load(journal).trials) == 2
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == ["s.db"]

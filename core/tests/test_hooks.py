@@ -8,7 +8,7 @@ import pluggy
 import pytest
 
 import hpsearch
-from hpsearch import hookimpl
+from hpsearch import Float, hookimpl
 from hpsearch.errors import BackendError, JournalError
 from hpsearch.plugins import hookspecs
 from hpsearch.plugins.hooks import Hooks, Role
@@ -194,3 +194,19 @@ def test_plugins_close_in_reverse_order_whatever_happens():
         ("close", "two"),
         ("close", "one"),
     ]
+
+
+def test_a_hook_whose_body_a_call_does_not_run_is_refused():
+    class Coroutine:
+        @hookimpl
+        async def hpsearch_tell(self, trial):
+            pass
+
+    class Generator:
+        @hookimpl
+        def hpsearch_tell(self, trial):
+            yield
+
+    for observer in (Coroutine(), Generator()):
+        with pytest.raises(BackendError, match="hpsearch_tell is a coroutine or a generator"):
+            hpsearch.search(lambda t: 0.0, {"x": Float(0, 1)}, backend="random", plugins=[observer])

@@ -555,3 +555,24 @@ def test_parameters_that_an_engine_changed_are_kept_with_what_they_were(tmp_path
     (kept,) = load(tmp_path / "study.db").trials
     assert kept.params == {"x": 0.5}
     assert kept.attrs == {"changed_params": [{"params": {"x": 0.25}, "step": 3}]}
+
+
+def test_a_link_and_its_journal_have_one_lock(path):
+    link = path.with_name("link.db")
+
+    def objective(trial):
+        if trial.number == 0:
+            link.symlink_to(path)
+            with pytest.raises(StudyLockedError):
+                search(storage=link, resume=True)
+        return 0.0
+
+    search(objective, storage=path, n_trials=2)
+    assert len(load(link).trials) == 2
+
+
+def test_a_journal_with_a_second_name_is_not_written(path):
+    search(storage=path, n_trials=1)
+    os.link(path, path.with_name("other.db"))
+    with pytest.raises(JournalError, match="has another name, a hard link"):
+        search(storage=path, n_trials=2, resume=True)

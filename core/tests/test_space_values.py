@@ -459,3 +459,11 @@ def test_a_journal_with_binary_noise_is_read_as_what_was_meant(backend, tmp_path
     assert study.trials[3].params == {"d": 0.3}
     if backend == "grid":
         assert [trial["d"] for trial in study.trials] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def test_steps_reach_from_one_end_of_the_floats_to_the_other():
+    widest = Float(-1.7e308, 1.7e308, step=1.7e307)
+    widest.check()
+    assert [widest.validate(value) for value in widest.values()] == list(widest.values())
+    study = search(lambda t: 0.0, {"x": widest}, "grid", n_trials=None)
+    assert {trial["x"] for trial in study.trials} == set(widest.values())

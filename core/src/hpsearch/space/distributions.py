@@ -87,11 +87,6 @@ class Float:
             raise SpaceError("log and step exclude each other for a Float; drop one of them")
         if not _is_number(self.step) or not _is_finite(self.step) or self.step <= 0:
             raise SpaceError(f"step is {_number(self.step)}, expected a finite number above 0")
-        if not math.isfinite(self.high - self.low):
-            raise SpaceError(
-                f"the range {self.low!r} to {self.high!r} is wider than any float, so it has no "
-                "steps; drop step"
-            )
         if self._steps is not None:
             return
         if too_fine(self.low, self.high, self.step):

@@ -52,7 +52,7 @@ class Steps(Sequence[float]):
             guess = round((inside - self.low) / self.step)
         except OverflowError:  # The range is wider than any float.
             guess = -1
-        if self._value(guess) == inside:
+        if 0 <= guess <= self._last and self._value(guess) == inside:
             return guess
         top, bottom = inside.as_integer_ratio()
         double = 2 * self._width * bottom

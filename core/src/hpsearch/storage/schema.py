@@ -383,7 +383,7 @@ def _read_row(facts: dict[str, Any], reports: list[dict[str, Any]], study: Study
     state, attempts, told = facts["state"], facts["attempts"], facts.pop("told", None)
     if type(attempts) is not int or attempts < 0:
         raise ValueError(f"attempts is {brief(attempts)}, expected a whole number")
-    if told is not None and (type(told) is not int or not 0 <= told < 2**62):
+    if told is not None and (type(told) is not int or not 1 <= told < 2**62):
         raise ValueError(f"told is {brief(told)}, expected a whole number")
     for name in _JSON:
         if facts.get(name) is None:

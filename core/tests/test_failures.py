@@ -265,3 +265,13 @@ def test_whatever_an_objective_raises_fails_its_trial(executor):
     )
     assert [str(trial.state) for trial in study.trials] == ["complete", "failed", "complete"]
     assert study.trials[1].error.type.endswith("Unusual")
+
+
+def test_what_is_logged_of_an_error_can_be_written_to_any_file(caplog):
+    def objective(trial):
+        raise ValueError("half \ud800 a character")
+
+    with pytest.raises(SearchFailedError):
+        hpsearch.search(objective, {"x": Float(0, 1)}, backend="random", progress=False)
+    assert caplog.text.encode()
+    assert r"half \ud800 a character" in caplog.text

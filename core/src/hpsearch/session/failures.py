@@ -81,7 +81,13 @@ class FailureLog:
         if error is None:
             return
         if error.type in self._shown:
-            logger.warning("trial %d failed: %s", trial.number, error)
+            logger.warning("trial %d failed: %s", trial.number, _writable(str(error)))
         else:
             self._shown.add(error.type)
-            logger.error("trial %d failed: %s\n%s", trial.number, error, error.traceback.rstrip())
+            told = _writable(f"{error}\n{error.traceback.rstrip()}")
+            logger.error("trial %d failed: %s", trial.number, told)
+
+
+def _writable(text: str) -> str:
+    """Return a text that every log can take, half characters (lone surrogates) written as such."""
+    return text.encode(errors="backslashreplace").decode()

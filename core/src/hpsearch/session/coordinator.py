@@ -323,8 +323,7 @@ class Coordinator(Control):
             self.finish()
             with self._fatal:
                 outcome = self._checked_outcome(trial, outcome)
-            self._end(trial, outcome)
-            with self._fatal:
+                self._end(trial, outcome)
                 if trial.ended_well:
                     self._constrain_by_backend(trial)
                 if trial.state is TrialState.FAILED:
@@ -442,19 +441,21 @@ class Coordinator(Control):
 
     def _check_outcome(self, trial: TrialRecord, outcome: Outcome) -> None:
         """Raise :class:`BackendError` if whoever ran a trial tells what no evaluation returns."""
-        told = f"trial {trial.number} was told"
-        if outcome.state is TrialState.RUNNING:
-            raise BackendError(f"{told} as running, expected complete, pruned or failed")
         values = outcome.objectives or ()
         directions = len(self._study.directions)
         expected = directions if outcome.state is TrialState.COMPLETE else 0
-        if len(values) != expected:
-            raise BackendError(
-                f"{told} as {outcome.state} with {len(values)} objective values, expected "
-                f"{expected}; the study has {directions} direction{'s' if directions > 1 else ''}"
+        if outcome.state is TrialState.RUNNING:
+            problem = "as running, expected complete, pruned or failed"
+        elif len(values) != expected:
+            problem = (
+                f"as {outcome.state} with {len(values)} objective values, expected {expected}; the "
+                f"study has {directions} direction{'s' if directions > 1 else ''}"
             )
-        if not all(map(math.isfinite, values)):
-            raise BackendError(f"{told} with the objectives {values}, expected finite numbers")
+        elif not all(map(math.isfinite, values)):
+            problem = f"with the objectives {values}, expected finite numbers"
+        else:
+            return
+        raise BackendError(f"trial {trial.number} was told {problem}")
 
     def _constrain_by_backend(self, trial: TrialRecord) -> bool:
         """Record what the backend says of a trial's constraints; return whether it says more."""

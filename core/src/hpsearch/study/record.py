@@ -203,8 +203,7 @@ class TrialRecord(Mapping[str, Any]):
 
     def replace(self, params: Mapping[str, Any]) -> None:
         """Take other parameters in place of all that there are."""
-        self._params.clear()
-        self._params.update(params)
+        self._params = dict(params)
         self._renew_view()
 
     def derive(self, values: Mapping[str, Any]) -> None:

@@ -73,6 +73,7 @@ class OptunaBackend(Backend):
         self._distributions = fixed_distributions(study.space)
         self._asked: deque[optuna.Trial] = deque()
         self._ended: int | None = None
+        self._is_constrained = has_constraints(native.sampler)
 
     @hookimpl
     def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any]:
@@ -113,7 +114,7 @@ class OptunaBackend(Backend):
 
     @hookimpl
     def hpsearch_constrain(self, study: Study, trial: TrialRecord) -> Mapping[str, float]:
-        if not has_constraints(self._native.sampler):
+        if not self._is_constrained:
             return {}
         if trial.native is None:
             return constraints_of(self._native.sampler, to_optuna_trial(trial, study))

@@ -248,7 +248,7 @@ def test_the_processors_cores_are_divided(monkeypatch, n_workers, option, variab
     assert environment.get("OMP_NUM_THREADS") == expected
 
 
-def test_torch_heeds_the_number_of_threads(search):
+def test_torch_uses_the_number_of_threads(search):
     pytest.importorskip("torch")
     study = search(count_threads, n_workers=1, n_trials=1, threads_per_worker=1)
     assert study.trials[0].attrs == {"variable": "1", "torch": 1}

@@ -378,7 +378,7 @@ def test_a_trial_shows_sigopts_suggestion_and_the_study_its_experiment():
     assert study.native.progress.observation_count == 2
 
 
-def test_an_experiments_own_words_are_heeded():
+def test_an_experiments_own_words_are_used():
     body = {
         "name": "theirs",
         "type": "random",
@@ -401,10 +401,10 @@ def test_an_option_comes_before_the_experiments_own_words():
     assert len(search(first, body, observation_budget=2).trials) == 2
 
 
-def test_what_only_a_server_heeds_is_said(caplog):
+def test_what_only_a_server_uses_is_said(caplog):
     parameters = [{"name": "x", "type": "double", "bounds": {"min": 0, "max": 1}}]
     search(first, {"parameters": parameters, "project": "mine"}, type="random", n_trials=1)
-    assert "'project', which only a server heeds" in caplog.text
+    assert "'project', which only a server uses" in caplog.text
 
 
 def test_a_space_without_a_choice_is_refused():

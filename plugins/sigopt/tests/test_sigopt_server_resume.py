@@ -131,7 +131,7 @@ def test_observations_of_others_do_not_count_in_a_resumed_search(server, options
     begun = hpsearch.search(loss, SPACE, n_trials=2, **kept)
     hpsearch.search(loss, SPACE, n_trials=4, experiment_id=begun.native.id, **options)
     study = hpsearch.search(loss, SPACE, n_trials=4, resume=True, **kept)
-    assert "2 observations that are no trials of study 'study'" in caplog.text
+    assert "2 observations that are not trials of study 'study'" in caplog.text
     assert [trial.number for trial in study.trials] == [0, 1, 2, 3]
     assert len(told(server)) == 6
 

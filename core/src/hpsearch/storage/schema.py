@@ -107,7 +107,7 @@ def path_of(storage: str | PathLike[str]) -> Path:
     """Return the absolute path of a journal.
 
     Raises:
-        ArgumentError: It is no path of a file.
+        ArgumentError: It is not the path of a file.
     """
     if not isinstance(storage, str | PathLike) or not os.fspath(storage):
         raise ArgumentError(f"storage is {storage!r}, expected a path such as 'study.db'")

@@ -32,7 +32,7 @@ class OptunaDialect:
         """Return the portable space of the same meaning.
 
         Raises:
-            SpaceError: A choice of the named categorical is no JSON scalar.
+            SpaceError: A choice of the named categorical is not a JSON scalar.
         """
         return Space({name: from_optuna(distribution) for name, distribution in native.items()})
 

@@ -55,7 +55,7 @@ def flatten(native: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return a nested mapping's leaves by dotted name, and the names of its groups.
 
     Raises:
-        SpaceError: A name is no text, or two different places would have one dotted name.
+        SpaceError: A name is not a text, or two different places would have one dotted name.
     """
     named: dict[str, Any] = {}
     groups: list[str] = []

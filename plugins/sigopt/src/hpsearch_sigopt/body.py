@@ -54,6 +54,6 @@ def experiment_body(
         bandwidth = beside["parallel_bandwidth"] or study.n_workers or 1
         body |= {**beside, "parallel_bandwidth": bandwidth}
     elif any(beside.values()):
-        unheeded = [name for name, value in beside.items() if value is not None]
-        logger.warning("the experiment also has %s, which only a server heeds", listed(unheeded))
+        unused = [name for name, value in beside.items() if value is not None]
+        logger.warning("the experiment also has %s, which only a server uses", listed(unused))
     return {name: value for name, value in body.items() if value not in (None, [])}

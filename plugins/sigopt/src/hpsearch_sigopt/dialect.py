@@ -27,7 +27,7 @@ BESIDE_KEYS = (
     "num_solutions",
     "metadata",
 )
-"""What else an experiment may say, which only SigOpt heeds."""
+"""What else an experiment may say, which only SigOpt uses."""
 
 
 class SigOptDialect:
@@ -147,5 +147,5 @@ def _conditional(conditional: Mapping[str, Any]) -> tuple[Any, Categorical]:
     texts = [value["name"] if isinstance(value, Mapping) else value for value in values]
     for text in texts:
         if not isinstance(text, str):
-            raise SpaceError(f"conditional {name!r}: value {text!r} is no text, as SigOpt's are")
+            raise SpaceError(f"conditional {name!r}: value {text!r} is not a text, as SigOpt's are")
     return name, Categorical(texts)

@@ -125,7 +125,7 @@ def take_over(
     ours = {int(item.facts["trial"]) for item in observed if facts.items() <= item.facts.items()}
     if len(ours) < len(observed):
         logger.warning(
-            "SigOpt's experiment has %d observations that are no trials of study %r; SigOpt heeds "
+            "SigOpt's experiment has %d observations that are not trials of study %r; SigOpt uses "
             "them, and they do not count",
             len(observed) - len(ours),
             study.name,

@@ -268,3 +268,11 @@ def test_a_written_space_reads_back_as_itself(space):
     assert DIALECT.recognises(written)
     assert DIALECT.read(written) == space
     assert DIALECT.write(DIALECT.read(written)) == written
+
+
+@pytest.mark.parametrize("kind", ["double", "int"])
+@pytest.mark.parametrize("bound", [10**400, float("inf"), float("nan")])
+def test_a_bound_that_no_float_holds_is_refused_by_name(kind, bound):
+    parameter = {"name": "p", "type": kind, "bounds": {"min": 0, "max": bound}}
+    with pytest.raises(SpaceError, match="parameter 'p'.* is not a finite number"):
+        DIALECT.read([parameter])

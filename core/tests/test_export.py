@@ -278,3 +278,8 @@ def test_a_table_that_does_not_fit_in_memory_is_laid_out_row_by_row():
 )
 def test_what_people_see_has_no_control_codes_and_no_passwords(text, expected):
     assert shown(text) == expected
+
+
+def test_raw_is_a_flag(study):
+    with pytest.raises(hpsearch.HpsearchError, match="raw is 3, expected True or False"):
+        study.to_csv(raw=3)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import HpsearchError
 from hpsearch.report import files
 from hpsearch.report.text import Layout, shown, widest
+from hpsearch.validators import flag
 
 if TYPE_CHECKING:
     import pandas
@@ -183,6 +184,7 @@ def to_csv(study: Study, path: str | PathLike[str] | None = None, *, raw: bool =
         HpsearchError: The file cannot be written.
     """
     _check(path, files.CSV)
+    raw = flag("raw", raw)
     columns, rows = _rows(study)
     safe = str if raw else _neutral
     buffer = _Lines()

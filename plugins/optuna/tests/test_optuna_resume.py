@@ -80,9 +80,9 @@ def test_a_journal_gives_optuna_every_trial_as_it_was_told(space, tmp_path):
     assert as_told(again.native)[:25] == as_told(first.native)
     assert points(again.trials[:25]) == points(first.trials)
     assert len(again.trials) == len(again.native.trials) == 30
-    for ours, native in zip(again.trials, again.native.trials, strict=True):
-        assert native.datetime_start.timestamp() == pytest.approx(ours.started, abs=0.01)
-        assert native.datetime_complete.timestamp() == pytest.approx(ours.ended, abs=0.01)
+    for ours, native in zip(first.trials, again.native.trials, strict=False):
+        assert native.datetime_start.timestamp() == pytest.approx(ours.started, abs=1e-5)
+        assert native.datetime_complete.timestamp() == pytest.approx(ours.ended, abs=1e-5)
 
 
 SAMPLERS = {

@@ -7,12 +7,17 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from typing import TypeVarTuple, Unpack
 
 from hpsearch.errors import HpsearchError
 from hpsearch.study.outcome import Outcome
 
+Arguments = TypeVarTuple("Arguments")
 
-def run_in_this_process(run: Callable[[], Outcome]) -> Outcome:
+
+def run_in_this_process(
+    run: Callable[[Unpack[Arguments]], Outcome], *arguments: *Arguments
+) -> Outcome:
     """Run a trial, and return only in the process that called.
 
     A child that the objective forked, and that comes out of it, ends here as a program would:
@@ -21,19 +26,19 @@ def run_in_this_process(run: Callable[[], Outcome]) -> Outcome:
 
     Args:
         run: Runs the trial and returns its outcome.
+        *arguments: What it is called with.
     """
     _flush_before_forks()
     process = os.getpid()
-    code = 1
+    outcome = None
     try:
-        outcome = run()
-        if os.getpid() != process:
-            code = _exit_code(outcome)
-        return outcome
+        outcome = run(*arguments)
     finally:
         if os.getpid() != process:
+            code = 1 if outcome is None else _exit_code(outcome)
             _flush()
             os._exit(code)
+    return outcome
 
 
 def refuse_forked(trial: int, process: int) -> None:

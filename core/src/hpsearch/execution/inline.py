@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING
 
 from hpsearch.errors import ArgumentError
@@ -40,7 +39,7 @@ class InlineExecutor(Executor):
     def wait(self) -> tuple[TrialRecord, Outcome]:
         trial = self._submitted.popleft()
         channel = self._control.channel(trial)
-        return trial, run_in_this_process(partial(self._evaluate.run, trial, channel))
+        return trial, run_in_this_process(self._evaluate.run, trial, channel)
 
     def close(self) -> None:
         self._submitted.clear()

@@ -58,10 +58,8 @@ class RegisteredPlugin:
         self.role = role
         self.label = label
         self.silenced = False
-        for name in dir(plugin):
-            found = None if name.startswith("__") else inspect.getattr_static(plugin, name, None)
-            if hasattr(getattr(found, "__func__", found), f"{hookspecs.PROJECT}_impl"):
-                setattr(self, name, getattr(plugin, name))
+        for name in hookspecs.marked(plugin):
+            setattr(self, name, getattr(plugin, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +70,17 @@ class _Implementation:
 
 
 class _Manager(pluggy.PluginManager):
-    """Passes over what every object has, ``__init__`` and the like: two thirds of a search's start.
+    """Passes over what is no hook: most of a search's start.
 
-    No hook has such a name, and pluggy looks each of them up in a dozen steps.
+    pluggy looks up in a dozen steps each name that a module or an object has.
     """
 
     def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
         return None if name.startswith("__") else super().parse_hookimpl_opts(plugin, name)
 
     def parse_hookspec_opts(self, module_or_class: Any, name: str) -> Any:
-        return None if name.startswith("__") else super().parse_hookspec_opts(module_or_class, name)
+        is_hook = name in hookspecs.HOOKS
+        return super().parse_hookspec_opts(module_or_class, name) if is_hook else None
 
 
 class Hooks:
@@ -223,7 +222,10 @@ def _taker(names: Sequence[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
     """Return what takes an implementation's arguments, in its order, out of all that there are."""
     if len(names) > 1:
         return itemgetter(*names)
-    return lambda arguments: tuple(arguments[name] for name in names)
+    if names:
+        name = names[0]
+        return lambda arguments: (arguments[name],)
+    return lambda _: ()
 
 
 def _check_implementation(label: str, implementation: pluggy.HookImpl) -> None:

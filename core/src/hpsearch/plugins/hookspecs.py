@@ -32,6 +32,16 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
+def marked(plugin: object) -> list[str]:
+    """Return the names of what is marked ``@hookimpl`` in an object, a class or a module."""
+    places = (plugin, *(plugin.__mro__ if isinstance(plugin, type) else ()), *type(plugin).__mro__)
+    found: dict[str, Any] = {}
+    for place in reversed(places):  # what hides another comes later
+        found.update(getattr(place, "__dict__", {}))
+    mark = f"{PROJECT}_impl"
+    return [name for name, item in found.items() if hasattr(getattr(item, "__func__", item), mark)]
+
+
 class Evaluation(Protocol):
     """What runs one trial; see :class:`hpsearch.execution.evaluate.Evaluate`. It can be pickled."""
 

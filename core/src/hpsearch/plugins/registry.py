@@ -20,7 +20,7 @@ from hpsearch.errors import (
     nearest,
 )
 from hpsearch.plugins.backend import API_VERSION, ENTRY_POINT_GROUP, Backend, Capabilities
-from hpsearch.plugins.hookspecs import HOOKS, PROJECT
+from hpsearch.plugins.hookspecs import HOOKS, marked
 
 PREFERENCE = tuple(PIP_LINES)
 """The order in which a backend is chosen when none is named: upstream's, then SigOpt."""
@@ -106,8 +106,9 @@ class Plugin:
 
 def check_implemented(label: str, cls: type[Any], capabilities: Capabilities) -> None:
     """Raise :class:`BackendError` if a backend declares something that it does not implement."""
-    for name in dir(cls):
-        if name not in HOOKS and not name.startswith("__") and _implements(cls, name):
+    implemented = marked(cls)
+    for name in implemented:
+        if name not in HOOKS:
             raise BackendError(f"{label}: {name!r} is not a hook.{nearest(name, HOOKS)}")
     needed = {
         "owns_loop": ("hpsearch_run", capabilities.owns_loop),
@@ -115,20 +116,16 @@ def check_implemented(label: str, cls: type[Any], capabilities: Capabilities) ->
         "define_by_run": ("hpsearch_suggest_parameter", capabilities.define_by_run),
     }
     for capability, (hook, is_needed) in needed.items():
-        if is_needed and not _implements(cls, hook):
+        if is_needed and hook not in implemented:
             raise BackendError(
                 f"{label} declares the capability {capability!r} and does not implement {hook}; "
                 "write that method, marked @hpsearch.hookimpl, or declare less"
             )
-    if not capabilities.owns_loop and not _implements(cls, "hpsearch_suggest"):
+    if not capabilities.owns_loop and "hpsearch_suggest" not in implemented:
         raise BackendError(
             f"{label} does not implement hpsearch_suggest, which every backend needs that does not "
             "run the trials itself; mark the method @hpsearch.hookimpl"
         )
-
-
-def _implements(cls: type, hook: str) -> bool:
-    return hasattr(inspect.getattr_static(cls, hook, None), f"{PROJECT}_impl")
 
 
 _scanned: dict[tuple[str, ...], tuple[Plugin, ...]] = {}

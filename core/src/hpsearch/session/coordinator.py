@@ -426,7 +426,7 @@ class Coordinator(Control):
         self._check_outcome(trial, outcome)
         # One that is not complete may have ended before it came to ask.
         complete = outcome.state is TrialState.COMPLETE
-        if not complete or not trial.fixed or trial.retry_of is not None:
+        if not (complete and trial.fixed and trial.retry_of is None):
             return outcome
         unasked = trial.fixed.keys() - trial.params.keys() - trial.derived.keys()
         if not unasked:
@@ -441,14 +441,14 @@ class Coordinator(Control):
 
     def _check_outcome(self, trial: TrialRecord, outcome: Outcome) -> None:
         """Raise :class:`BackendError` if whoever ran a trial tells what no evaluation returns."""
-        values = outcome.objectives or ()
+        state, values = outcome.state, outcome.objectives or ()
         directions = len(self._study.directions)
-        expected = directions if outcome.state is TrialState.COMPLETE else 0
-        if outcome.state is TrialState.RUNNING:
+        expected = directions if state is TrialState.COMPLETE else 0
+        if state is TrialState.RUNNING:
             problem = "as running, expected complete, pruned or failed"
         elif len(values) != expected:
             problem = (
-                f"as {outcome.state} with {len(values)} objective values, expected {expected}; the "
+                f"as {state} with {len(values)} objective values, expected {expected}; the "
                 f"study has {directions} direction{'s' if directions > 1 else ''}"
             )
         elif not all(map(math.isfinite, values)):
@@ -459,7 +459,9 @@ class Coordinator(Control):
 
     def _constrain_by_backend(self, trial: TrialRecord) -> bool:
         """Record what the backend says of a trial's constraints; return whether it says more."""
-        said = self._hooks.first("hpsearch_constrain", study=self._study, trial=trial) or {}
+        said = self._hooks.first("hpsearch_constrain", study=self._study, trial=trial)
+        if not said:
+            return False
         new = [name for name in said if name not in trial.constraints]
         for name in new:
             trial.constrain(name, float(said[name]))

@@ -120,7 +120,7 @@ def _work(pipe: Connection, pickled: bytes) -> None:
         except EOFError:
             return
         connect = partial(MessageChannel, send=ask)
-        outcome = run_in_this_process(partial(evaluate, payload, connect))
+        outcome = run_in_this_process(evaluate, payload, connect)
         _send(pipe, {"outcome": outcome_to_dict(outcome)})
 
 

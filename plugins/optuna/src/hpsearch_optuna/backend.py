@@ -20,7 +20,7 @@ from hpsearch_optuna.constraints import (
     set_constraints,
 )
 from hpsearch_optuna.options import OptunaOptions
-from hpsearch_optuna.space import fixed_distributions, suggest, to_optuna_value
+from hpsearch_optuna.space import draw, draws, to_optuna_value
 from hpsearch_optuna.studies import open_storage, open_study, seed_sampler, take_over
 from hpsearch_optuna.trials import add_trial, teller, to_optuna_state, to_optuna_trial
 
@@ -70,7 +70,7 @@ class OptunaBackend(Backend):
         study.native = native
         self._tell = teller()
         self._taken_over = {frozen.number for frozen in taken_over}
-        self._distributions = fixed_distributions(study.space)
+        self._draws = {} if study.space is None else draws(study.space)
         self._asked: deque[optuna.Trial] = deque()
         self._ended: int | None = None
         self._is_constrained = has_constraints(native.sampler)
@@ -80,7 +80,7 @@ class OptunaBackend(Backend):
         if trial.fixed:
             trial.native = self._ask_for(trial.fixed)
         else:
-            trial.native = self._asked.popleft() if self._asked else self._ask()
+            trial.native = self._asked.popleft() if self._asked else self._native.ask()
         return self._params(study.space, trial.native)
 
     @hookimpl
@@ -102,7 +102,7 @@ class OptunaBackend(Backend):
     def hpsearch_suggest_parameter(
         self, trial: TrialRecord, name: str, distribution: Distribution
     ) -> Any:
-        return suggest(trial.native, name, distribution)
+        return draw(name, distribution)(trial.native)
 
     @hookimpl
     def hpsearch_report(self, trial: TrialRecord, step: int, values: tuple[float, ...]) -> bool:
@@ -147,26 +147,21 @@ class OptunaBackend(Backend):
             self._tell(self._native, native, None, to_optuna_state(trial.state))
         self._ended = trial.number
 
-    def _ask(self) -> optuna.Trial:
-        return self._native.ask(self._distributions)
-
     def _ask_for(self, params: Mapping[str, Any]) -> optuna.Trial:
         """Ask for a trial with the given parameters."""
         from optuna.trial import TrialState as State
 
         # Trials that wait in Optuna come first there; they are kept for the next suggestions.
         waiting = self._native.get_trials(deepcopy=False, states=(State.WAITING,))
-        self._asked.extend(self._ask() for _ in waiting)
+        self._asked.extend(self._native.ask() for _ in waiting)
         self._native.enqueue_trial(dict(params))
-        return self._ask()
+        return self._native.ask()
 
     def _params(self, space: Space | None, native: optuna.Trial) -> dict[str, Any]:
         """Return the trial's point of the space, for which it may still have to be asked."""
         if space is None:
             return {}
-        if self._distributions is not None:
-            return native.params
         params: dict[str, Any] = {}
-        for name, distribution in space.active(params):
-            params[name] = suggest(native, name, distribution)
+        for name, _ in space.active(params):
+            params[name] = self._draws[name](native)
         return params

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.space.space import Space
-from hpsearch_optuna.space import from_optuna, kind_of, suggest, to_optuna
+from hpsearch_optuna.space import draw, from_optuna, kind_of, to_optuna
 
 if TYPE_CHECKING:
     import optuna
@@ -71,7 +71,7 @@ class DefineByRun:
         """Return the trial's parameters by name."""
         params: dict[str, Any] = {}
         for name, distribution in self.space.active(params):
-            params[name] = suggest(trial, name, distribution)
+            params[name] = draw(name, distribution)(trial)
         return params
 
     def __repr__(self) -> str:

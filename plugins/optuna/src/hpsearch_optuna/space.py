@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hpsearch.errors import SpaceError
 from hpsearch.space.distributions import (
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from hpsearch.space.space import Space
 
+Draw: TypeAlias = "Callable[[optuna.Trial], Any]"
+"""Asks an Optuna trial for the value of one parameter."""
+
 
 def to_optuna(distribution: Distribution) -> optuna.distributions.BaseDistribution:
     """Return the Optuna distribution of the same values."""
@@ -35,37 +39,6 @@ def to_optuna(distribution: Distribution) -> optuna.distributions.BaseDistributi
             return native.CategoricalDistribution(choices)
         case Native():
             raise SpaceError(f"{distribution} is nothing that Optuna has")
-
-
-def fixed_distributions(
-    space: Space | None,
-) -> dict[str, optuna.distributions.BaseDistribution] | None:
-    """Return what ``study.ask`` can be given beforehand.
-
-    None where a trial is asked for one parameter after the other: in define-by-run, where there
-    are conditions, and where a value of Optuna's may have to be rounded.
-
-    Raises:
-        SpaceError: Optuna cannot count the steps of a parameter, or has not all its values; the
-            parameter is named.
-    """
-    if space is None:
-        return None
-    space.check_exact("Optuna")
-    as_written = [_is_as_written(name, item) for name, item in space.parameters.items()]
-    if space.conditions or not all(as_written):
-        return None
-    return {name: to_optuna(distribution) for name, distribution in space.parameters.items()}
-
-
-def _is_as_written(name: str, distribution: Distribution) -> bool:
-    if not isinstance(distribution, Float):
-        return True
-    try:
-        low, high, step = in_decimals(distribution)
-    except SpaceError as error:
-        raise SpaceError(f"parameter {name!r}: {error}") from None
-    return low >= distribution.low and high <= distribution.high and step == distribution.step
 
 
 def from_optuna(native: Any) -> Distribution:
@@ -91,29 +64,53 @@ def kind_of(thing: object) -> str | None:
     return None
 
 
-def suggest(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
-    """Ask an Optuna trial for a value of a portable distribution.
+def draws(space: Space) -> dict[str, Draw]:
+    """Return, for each parameter of a space, what asks an Optuna trial for its value.
 
     Raises:
-        SpaceError: Optuna, which computes in floats, has not every value of it, or had another
-            kind of distribution, or other choices, under this name in an earlier trial.
+        SpaceError: Optuna cannot count the steps of a parameter, or has not all its values; the
+            parameter is named.
+    """
+    return {name: draw(name, item) for name, item in space.parameters.items()}
+
+
+def draw(name: str, distribution: Distribution) -> Draw:
+    """Return what asks an Optuna trial for a value of a portable distribution.
+
+    The call raises :class:`SpaceError` where an earlier trial had another kind of distribution, or
+    other choices, under this name.
+
+    Raises:
+        SpaceError: Optuna, which computes in floats, has not every value of it.
     """
     try:
         check_exact(distribution, "Optuna")
+        ask = _draw(name, distribution)
     except SpaceError as error:
         raise SpaceError(f"parameter {name!r}: {error}") from None
-    try:
-        match distribution:
-            case Float(log=log):
-                low, high, step = in_decimals(distribution)
-                drawn = trial.suggest_float(name, low, high, log=log, step=step)
-                return distribution.nearest(drawn)
-            case Int(low, high, log=log, step=step):
-                return trial.suggest_int(name, low, high, log=log, step=step)
-            case Categorical(choices):
-                return trial.suggest_categorical(name, choices)
-    except ValueError as error:
-        raise changed(name, distribution, error) from error
+
+    def drawn(trial: optuna.Trial) -> Any:
+        try:
+            return ask(trial)
+        except ValueError as error:
+            raise changed(name, distribution, error) from error
+
+    return drawn
+
+
+def _draw(name: str, distribution: Distribution) -> Draw:
+    match distribution:
+        case Float(low, high, log=log, step=None):
+            return lambda trial: trial.suggest_float(name, low, high, log=log)
+        case Float():
+            low, high, step = in_decimals(distribution)
+            nearest = distribution.nearest
+            return lambda trial: nearest(trial.suggest_float(name, low, high, step=step))
+        case Int(low, high, log=log, step=step):
+            return lambda trial: trial.suggest_int(name, low, high, log=log, step=step)
+        case Categorical(choices):
+            return lambda trial: trial.suggest_categorical(name, choices)
+    raise SpaceError(f"{distribution} is nothing that Optuna has")
 
 
 def changed(name: str, distribution: Distribution, error: ValueError) -> SpaceError:

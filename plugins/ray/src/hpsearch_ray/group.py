@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +146,7 @@ def _take_part(config: Mapping[str, Any]) -> None:
     channel = MemberChannel(record, search, trial, rank)
     if rank == 0:
         broker.ask(search, trial, {"call": HOLDS, "group": held_here()})
-    outcome = run_in_this_process(partial(received(search).run, record, channel))
+    outcome = run_in_this_process(received(search).run, record, channel)
     pruned_alone = outcome.state is TrialState.PRUNED and not channel.told_to_prune
     alone = pruned_alone or outcome.state is TrialState.FAILED
     if rank and alone:

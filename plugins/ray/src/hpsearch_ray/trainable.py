@@ -83,7 +83,7 @@ class Work:
         channel = WorkerChannel(record, suggest, self.directions)
         with _checkpoint_folder() as record.resume_from:
             if self.group is None:
-                outcome = run_in_this_process(partial(received(self.search).run, record, channel))
+                outcome = run_in_this_process(received(self.search).run, record, channel)
             else:
                 payload = payload_of(record)
                 outcome = run_together(self.group, self.search, name, payload, channel)

@@ -217,7 +217,7 @@ def _work(line: Line, streams: Streams, settings: dict[str, Any]) -> None:
         payload = line.receive()
         streams.keep()
         line.send({"began": payload["number"]})
-        outcome = run_in_this_process(partial(evaluate, payload, connect))
+        outcome = run_in_this_process(evaluate, payload, connect)
         streams.restore()
         line.send({"outcome": outcome_to_dict(outcome), "trial": payload["number"]})
 

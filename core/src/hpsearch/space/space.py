@@ -20,6 +20,7 @@ from hpsearch.space.distributions import (
     Native,
     plain,
 )
+from hpsearch.validators import json_data
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -381,7 +382,7 @@ class Space:
             SpaceError: The text is not a space.
         """
         try:
-            return cls.from_dict(json.loads(text))
+            return cls.from_dict(json_data(text))
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             if isinstance(error, SpaceError):
                 raise

@@ -18,6 +18,7 @@ from hpsearch.space import distributions
 from hpsearch.space.space import Space
 from hpsearch.study.outcome import Outcome, TrialError, TrialState
 from hpsearch.study.record import TrialRecord
+from hpsearch.validators import json_data
 
 _T = TypeVar("_T")
 
@@ -86,13 +87,6 @@ _SPECIAL: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
-
-
 def dumps(value: Any) -> str:
     """Return plain data as JSON text that :func:`loads` reads back exactly."""
     try:
@@ -106,11 +100,11 @@ def loads(text: str | bytes) -> Any:
     """Return the plain data of JSON text.
 
     Raises:
-        ValueError: The text is not JSON.
+        ValueError: The text is not JSON, has a key twice, or a number beyond any float.
     """
     if not isinstance(text, str):
         text = text.decode()
-    value = _decode(text)
+    value = json_data(text)
     return _untagged(value) if "$" in text else value
 
 

@@ -357,6 +357,20 @@ def test_a_table_that_was_dropped_is_named(path, table):
     assert table in told_of(path, "flat").removeprefix(f"the journal {path}")
 
 
+@pytest.mark.parametrize("where", ["study = 99", "study = -1", "study = 'flat'"])
+@pytest.mark.parametrize("table", ["trial", "report"])
+def test_rows_of_no_study_are_named(path, table, where):
+    edit(path, f"UPDATE {table} SET {where} WHERE {FLAT} AND number = 4")
+    message = told_of(path, "flat")
+    assert f"the table '{table}' has trial 4 of study {where.removeprefix('study = ')}" in message
+
+
+def test_a_study_does_not_inherit_the_trials_of_one_that_was_deleted(path):
+    edit(path, "DELETE FROM study WHERE name = 'flat'")
+    with pytest.raises(JournalError, match="trial 0 of study 2, and there is no study with that"):
+        search(path, "flat", n_trials=3)
+
+
 def test_other_directions_than_the_trials_have_are_named(path):
     edit(path, of_study("""directions = '["minimize", "maximize"]'"""))
     with pytest.raises(JournalError, match="study 'flat', trial 0: objectives has 1 values"):

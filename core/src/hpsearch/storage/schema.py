@@ -67,6 +67,16 @@ _FROM_VERSION_1 = (
 )
 
 
+_ORPHANS = """
+    WITH RECURSIVE used (key) AS (
+        SELECT MIN(study) FROM {table}
+        UNION ALL
+        SELECT (SELECT MIN(study) FROM {table} WHERE study > key) FROM used WHERE key IS NOT NULL)
+    SELECT study, number FROM used JOIN {table} ON study = key
+    WHERE key NOT IN (SELECT key FROM study) LIMIT 1"""
+"""Looks at one row for each study, however many there are."""
+
+
 class Row(NamedTuple):
     """A trial as the file has it.
 
@@ -140,6 +150,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
                 connection.execute(statement)
             _check_version(path, connection)
             _check_tables(path, connection)
+            _check_keys(path, connection)
     except BaseException:
         connection.close()
         raise
@@ -162,7 +173,19 @@ def write_ahead(connection: sqlite3.Connection, *, durable: bool) -> None:
                 raise
             time.sleep(random.uniform(0.001, 0.01))
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    connection.execute("PRAGMA wal_autocheckpoint = 4000")  # the log goes into the file at 16 MB
+    # The writer calls checkpoint() itself; this bounds a log that grows faster: 32 MB.
+    connection.execute("PRAGMA wal_autocheckpoint = 8000")
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Bring what is in the log into the file, as far as nobody reads it."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def changes_by_others(connection: sqlite3.Connection) -> int:
+    """Return a number that differs from an earlier one if another connection wrote meanwhile."""
+    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    return version
 
 
 def close(connection: sqlite3.Connection) -> None:
@@ -192,6 +215,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         connection.execute("BEGIN")
         _check_version(path, connection)
         _check_tables(path, connection)
+        _check_keys(path, connection)
         yield connection
 
 
@@ -493,6 +517,16 @@ def _check_tables(path: Path, connection: sqlite3.Connection) -> None:
         if (table, column) not in found and not (older and (table, column) in _SINCE_VERSION_1):
             raise JournalError(
                 f"the journal {path} cannot be used: the table {table!r} has no column {column!r}"
+            )
+
+
+def _check_keys(path: Path, connection: sqlite3.Connection) -> None:
+    """Raise :class:`JournalError` if a row is of no study: nobody would miss it."""
+    for table in ("trial", "report"):
+        for key, number in connection.execute(_ORPHANS.format(table=table)):
+            raise JournalError(
+                f"the journal {path} cannot be used: the table {table!r} has trial {number!r} of "
+                f"study {key!r}, and there is no study with that key"
             )
 
 

@@ -270,7 +270,7 @@ def record_from_dict(
         if value != {}:  # what is empty stays the empty one that all records share
             setattr(record, name, value)
     _check_whole(record, directions)
-    _make_canonical(record, space)
+    make_canonical(record, space)
     return record
 
 
@@ -300,10 +300,11 @@ def _check_whole(record: TrialRecord, directions: int | None) -> None:
         raise ValueError(f"objectives is {record.objectives!r}, expected finite numbers")
 
 
-def _make_canonical(record: TrialRecord, space: Space | None) -> None:
+def make_canonical(record: TrialRecord, space: Space | None) -> None:
     """Give each value its one form: a journal of hpsearch 0.1.0 has 0.30000000000000004 for 0.3.
 
-    A trial that is complete or pruned must also be a point of the space.
+    Raises:
+        ValueError: The trial is complete or pruned, and not a point of the space.
     """
     portable = {} if space is None else space.parameters
     drawn = {**portable, **record.distributions} if record.distributions else portable

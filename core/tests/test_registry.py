@@ -152,7 +152,7 @@ BROKEN = {
     ),
     "suggests a wrong name": (
         broken("    @hookimpl\n    def hpsearch_suggest(self): return {'x': 0.5, 'm': 1}\n"),
-        "suggested parameters that are not in the space: parameter 'n' is missing",
+        "suggested parameters that are not in the space: parameter 'm' is not in the space",
     ),
     "suggests too many names": (
         broken("    @hookimpl\n    def hpsearch_suggest(self): return {'x': 1, 'n': 1, 'm': 1}\n"),

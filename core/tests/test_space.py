@@ -123,7 +123,7 @@ def test_a_grandchild_is_not_searched_when_its_parent_is_not():
         {"a": Int(0, 1), "b": Int(0, 1), "c": Int(0, 1)}, {"b": when(a=1), "c": when(b=[0, 1])}
     )
     assert set(space.validate({"a": 0})) == {"a"}
-    with pytest.raises(SpaceError, match="'c' is not searched beside"):
+    with pytest.raises(SpaceError, match="'c' is not searched with"):
         space.validate({"a": 0, "c": 1})
 
 
@@ -132,6 +132,9 @@ def test_a_grandchild_is_not_searched_when_its_parent_is_not():
     [
         ({"lr": 0.5}, "parameter 'n' is missing; given are 'lr'"),
         ({"lr": 0.5, "n": 3, "m": 1}, "parameter 'm' is not in the space"),
+        ({"lr": 0.5, "m": 1}, "parameter 'm' is not in the space"),
+        ({"lrr": 0.5, "n": 3}, "parameter 'lrr' is not in .*Did you mean 'lr'"),
+        ({"lr": 2.0, "m": 1}, "parameter 'm' is not in the space.* has 'lr', 'n'"),
         ({"lr": 2.0, "n": 3}, r"parameter 'lr': 2.0 \(float\) is not a float from 0.0 to 1.0"),
         ({"lr": math.nan, "n": 3}, r"parameter 'lr': nan"),
         ({"lr": "0.5", "n": 3}, r"parameter 'lr': '0.5' \(str\)"),

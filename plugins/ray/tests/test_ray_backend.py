@@ -533,6 +533,7 @@ def test_evaluated_rewards_teach_the_algorithm_what_they_say(results):
     [
         ([{"n": 25, "x": 0.5}], "parameter 'n': 25 .*enqueue="),
         ([{"n": 20, "y": 0.5}], "'y' is not in the space.*enqueue="),
+        ([{"n": 25, "y": 0.5}], "'y' is not in the space.*enqueue="),
         ([{"m": {"n": 20}}], "'m/n' is not in the space.*enqueue="),
         ([[20, 0.5]], "not a dict of values by name.*enqueue="),
         ([{"n": 20}], "Dim of point"),

@@ -483,11 +483,16 @@ def canonical_value(value: Any, distribution: Distribution) -> Any:
 def plain(value: Any) -> Any:
     """Return a NumPy number, flag, text or 0-d array as Python's own; anything else as it is.
 
-    The same for the scalars of other array libraries. None of them is imported for it.
+    The same for the scalars of other array libraries. None of them is imported for it. A float of
+    NumPy's with fewer than 64 bits becomes the decimal that NumPy prints, which is what its user
+    wrote: 0.1 for ``numpy.float32(0.1)``, and not 0.10000000149011612.
     """
-    if type(value) not in _SCALARS and getattr(value, "shape", None) == ():
+    if type(value) in _SCALARS or getattr(value, "shape", None) != ():
+        return value
+    dtype = getattr(value, "dtype", None)
+    if getattr(dtype, "kind", None) != "f":
         return value.item()
-    return value
+    return float(str(value)) if dtype.itemsize < 8 else float(value)
 
 
 def check_exact(distribution: Distribution, engine: str) -> None:

@@ -397,6 +397,12 @@ def test_the_time_budget_prunes_what_runs_and_the_timeout_does_not(results):
     assert states(study) == ["complete"]
 
 
+def test_a_timeout_before_the_first_trial_is_named(results, caplog):
+    study = search(never, timeout=0.01, storage_path=results)
+    assert not study.trials
+    assert "ended without a trial: the timeout of 0.01 s was reached" in caplog.text
+
+
 # Where parameters come from.
 
 

@@ -11,6 +11,7 @@ from hpsearch.errors import ArgumentError, BackendError, CapabilityError, SpaceE
 from hpsearch.execution.executor import Executor, LoopExecutor
 from hpsearch.space.distributions import Float, Int, Native
 from hpsearch.space.distributions import plain as scalar
+from hpsearch.study.best import DIRECTIONS
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.serial import plain
 from hpsearch.study.study import BestRun
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("hpsearch")
-
-_DIRECTIONS = ("minimize", "maximize")
 
 
 def read_directions(direction: str | Sequence[str] | None, source: SpaceSource) -> tuple[str, ...]:
@@ -61,9 +60,9 @@ def _read_directions(what: str, given: str | Sequence[str]) -> tuple[str, ...]:
         )
     directions = (given,) if isinstance(given, str) else tuple(given)
     for item in directions:
-        if item not in _DIRECTIONS:
+        if item not in DIRECTIONS:
             raise ArgumentError(
-                f"{what} {item!r} is unknown.{nearest(str(item), _DIRECTIONS)} "
+                f"{what} {item!r} is unknown.{nearest(str(item), DIRECTIONS)} "
                 "Expected 'minimize' or 'maximize', or a list of them"
             )
     if not directions:

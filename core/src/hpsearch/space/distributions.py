@@ -155,13 +155,7 @@ class Float:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; :func:`from_dict` reads it back."""
-        return {
-            "type": "float",
-            "low": self.low,
-            "high": self.high,
-            "log": self.log,
-            "step": self.step,
-        }
+        return {"type": "float", **_range(self)}
 
     def __str__(self) -> str:
         return f"a float from {self.low!r} to {self.high!r}{_suffix(self.log, self.step)}"
@@ -248,13 +242,7 @@ class Int:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; :func:`from_dict` reads it back."""
-        return {
-            "type": "int",
-            "low": self.low,
-            "high": self.high,
-            "log": self.log,
-            "step": self.step,
-        }
+        return {"type": "int", **_range(self)}
 
     def __str__(self) -> str:
         step = self.step if self.step != 1 else None
@@ -489,7 +477,7 @@ def plain(value: Any) -> Any:
     """
     if type(value) in _SCALARS or getattr(value, "shape", None) != ():
         return value
-    dtype = getattr(value, "dtype", None)
+    dtype: Any = getattr(value, "dtype", None)
     if getattr(dtype, "kind", None) != "f":
         return value.item()
     return float(str(value)) if dtype.itemsize < 8 else float(value)
@@ -569,6 +557,10 @@ def _check_log(distribution: Float | Int) -> None:
         raise SpaceError(f"log is {distribution.log!r}, expected True or False")
     if distribution.log and distribution.low <= 0:
         raise SpaceError(f"log=True needs low above 0, and low is {distribution.low!r}")
+
+
+def _range(item: Float | Int) -> dict[str, Any]:
+    return {"low": item.low, "high": item.high, "log": item.log, "step": item.step}
 
 
 def _is_number(value: object) -> bool:

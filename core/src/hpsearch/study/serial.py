@@ -334,7 +334,7 @@ class _Reader:
         if name not in self._data:
             if default is ...:
                 raise ValueError(f"{name} is missing")
-            known: _T = dict(default) if isinstance(default, dict) else default  # type: ignore[assignment]
+            known: _T = default
             return known
         value = self._data[name]
         try:

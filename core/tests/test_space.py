@@ -149,6 +149,15 @@ def test_a_point_outside_the_space_is_refused_by_name(params, message):
         Space({"lr": Float(0, 1), "n": Int(1, 5, step=2)}).validate(params)
 
 
+@pytest.mark.parametrize(
+    ("low", "said"), [('0, "low": 0.5', "the key 'low' is there twice"), ("-1e999", "any float")]
+)
+def test_json_with_a_key_twice_or_a_number_beyond_any_float_is_refused(low, said):
+    text = f'{{"parameters": {{"x": {{"type": "float", "low": {low}, "high": 1}}}}}}'
+    with pytest.raises(SpaceError, match=said):
+        Space.from_json(text)
+
+
 def test_a_whole_number_is_a_fine_float_and_comes_back_as_one():
     value = Space({"lr": Float(0, 2)}).validate({"lr": 1})["lr"]
     assert value == 1.0

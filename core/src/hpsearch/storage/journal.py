@@ -345,24 +345,27 @@ class Journal:
         if self._execute(statement, values) != 1:
             raise JournalError(self._gone())
 
-    def _check_there(self) -> None:
+    def _check_there(self, *, touched: bool = True) -> None:
         """Raise :class:`JournalError` if the file was deleted or replaced: SQLite cannot tell.
 
         Nor can it tell whether something else wrote to the file. That may be another study, which
         brings the log into the file; so it is looked into at the end.
+
+        Args:
+            touched: Whether something else wrote to the file if it was written.
         """
         found = _File.at(self._path)
-        if found == self._file:
-            return
         if found is None or self._file is None or found[:2] != self._file[:2]:
             raise JournalError(self._gone())
-        self._file, self._touched = found, True
+        if found != self._file:
+            self._file = found
+            self._touched |= touched
 
     def _checkpoint(self) -> None:
         assert self._connection is not None
         with schema.explained(self._path):
             schema.checkpoint(self._connection)
-        self._file = _File.at(self._path)
+        self._check_there(touched=False)
 
     def _write_last(self, study: Study) -> None:
         assert self._connection is not None

@@ -107,6 +107,20 @@ def test_a_name_that_nobody_asks_for_is_named_with_the_nearest_one(backend):
         run(value, derives, backend, enqueue=[point])
 
 
+def test_a_misspelt_name_in_place_of_a_parameter_is_named_with_that_one():
+    point = {"layers": 2, "powre": 4, "kind": "a", "width": 16}
+    with pytest.raises(SpaceError, match="parameter 'powre' is not in .*Did you mean 'power'"):
+        run(lambda trial: pytest.fail("a trial ran"), derives, "grid", enqueue=[point])
+
+
+@pytest.mark.parametrize("form", ["best run", "record", "hyperparameters"])
+def test_what_another_search_gave_back_is_refused_by_the_name_that_is_unknown_here(form):
+    best = FORMS[form](run(value, GROUPS))
+    space = Space({"net.x": Int(1, 4), "net.w": Float(0, 1), "z": Int(1, 3)}, groups=["net"])
+    with pytest.raises(SpaceError, match="parameter 'net.y' is not in .*Did you mean 'net.x'"):
+        run(lambda trial: pytest.fail("a trial ran"), space, enqueue=[best])
+
+
 @pytest.mark.parametrize("backend", ["random", "optuna", "grid", "sigopt", "wandb", "ray"])
 def test_a_name_that_is_not_in_a_known_space_is_refused_before_the_first_trial(backend):
     space = {"layers": Int(1, 3), "kind": Categorical(["a", "b"])}

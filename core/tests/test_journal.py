@@ -540,7 +540,7 @@ for round in range(10):
 def test_parameters_that_an_engine_changed_are_kept_with_what_they_were(tmp_path):
     study = Study("study", ["minimize"], space=Space({"x": Float(0, 1)}), seed=1)
     hooks = Hooks()
-    history = Coordinator(study, [], hooks, FailurePolicy(), "a backend")
+    history = Coordinator(study, hooks, FailurePolicy(), "a backend")
     kept_in = Journal(tmp_path / "study.db", history, resume=False, seed_given=True)
     hooks.register(kept_in, Role.JOURNAL, "j")
     hooks.each("hpsearch_open", study=study)

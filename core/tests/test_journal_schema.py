@@ -106,6 +106,7 @@ def test_the_journal_has_a_trial_of_each_kind(path):
 
 FLAT = "study = (SELECT key FROM study WHERE name = 'flat')"
 FREE = "study = (SELECT key FROM study WHERE name = 'free')"
+X = '{"type":"float","low":0,"high":1,"step":0.1}'
 DEEP = "'" + "[" * 100_000 + "]" * 100_000 + "'"
 
 
@@ -142,11 +143,12 @@ TRIALS = [
             "objectives": (
                 *("'[1.0'", "'null'", "'{}'", "'[]'", "'[null]'", "'[true]'", "'[\"1\"]'"),
                 *("'[1.0,2.0]'", "'[NaN]'", """'[{"$float":"nan"}]'""", "x'00'", "1.5", "NULL"),
-                *(f"'[{10**400}]'", DEEP),
+                *(f"'[{10**400}]'", "'[1e999]'", DEEP),
             ),
             "params": (
                 *("'{'", "'null'", "'[]'", "'{}'", "x'7b7d'", "7", "NULL", DEEP),
                 """'{"x":0.5,"n":1}'""",
+                """'{"x":0.5,"n":1,"c":2,"x":0.6}'""",
                 """'{"x":0.5,"n":1,"c":2,"z":1}'""",
                 """'{"x":0.5,"n":1,"c":2,"y":1.5}'""",
                 """'{"x":7.0,"n":1,"c":2}'""",
@@ -168,8 +170,14 @@ TRIALS = [
                 """'{"x":{"type":"categorical","choices":7}}'""",
                 """'{"x":{"type":"native"}}'""",
             ),
-            "attrs": ("'['", "'null'", "'[1]'", "'NaN'", "x'00'", DEEP),
-            "constraints": ("'['", "'null'", "'[1]'", """'{"m":"0"}'""", """'{"m":null}'""", "1"),
+            "attrs": (
+                *("'['", "'null'", "'[1]'", "'NaN'", "x'00'", DEEP),
+                *("""'{"a":1,"a":1}'""", """'{"a":[{"b":1,"b":2}]}'""", """'{"a":[-1e999]}'"""),
+            ),
+            "constraints": (
+                """'{"m":1E+999}'""",
+                *("'['", "'null'", "'[1]'", """'{"m":"0"}'""", """'{"m":null}'""", "1"),
+            ),
             "error": ("""'{"type":"E","message":"m"}'""", "'['", "'[]'"),
         }.items()
         for value in values
@@ -204,6 +212,7 @@ REPORTS = [
     (of_report("value = '[\"1\"]'"), "values"),
     (of_report("value = x'00'"), "value"),
     (of_report("value = '[NaN]'"), "value"),
+    (of_report("value = '[1e999]'"), "value"),
     (of_report("step = -1"), "step"),
     (of_report("step = 'one'"), "step"),
     (of_report("step = 1.5"), "step"),
@@ -232,6 +241,7 @@ STUDIES = [
                 """'{"parameters":{},"conditions":{"x":[7]}}'""",
                 """'{"parameters":{},"groups":7}'""",
                 """'{"parameters":{},"groups":[7]}'""",
+                f"""'{{"parameters":{{"x":{X},"x":{X}}}}}'""",
             ),
         }.items()
         for value in values
@@ -246,6 +256,8 @@ STUDIES = [
             '{"type":"float","low":0,"high":1,"log":true}',
             '{"type":"float","low":0,"high":1,"log":7}',
             '{"type":"float","low":NaN,"high":1}',
+            '{"type":"float","low":0,"high":1e999}',
+            '{"type":"float","low":0,"high":0.5,"high":1}',
             '{"type":"int","low":0.5,"high":1}',
             '{"type":"int","low":0,"high":1,"size":1}',
             '{"type":"categorical","choices":[]}',
@@ -343,6 +355,20 @@ def test_a_column_that_was_dropped_is_named(path, table, column):
 def test_a_table_that_was_dropped_is_named(path, table):
     edit(path, f"DROP TABLE {table}")
     assert table in told_of(path, "flat").removeprefix(f"the journal {path}")
+
+
+@pytest.mark.parametrize("where", ["study = 99", "study = -1", "study = 'flat'"])
+@pytest.mark.parametrize("table", ["trial", "report"])
+def test_rows_of_no_study_are_named(path, table, where):
+    edit(path, f"UPDATE {table} SET {where} WHERE {FLAT} AND number = 4")
+    message = told_of(path, "flat")
+    assert f"the table '{table}' has trial 4 of study {where.removeprefix('study = ')}" in message
+
+
+def test_a_study_does_not_inherit_the_trials_of_one_that_was_deleted(path):
+    edit(path, "DELETE FROM study WHERE name = 'flat'")
+    with pytest.raises(JournalError, match="trial 0 of study 2, and there is no study with that"):
+        search(path, "flat", n_trials=3)
 
 
 def test_other_directions_than_the_trials_have_are_named(path):

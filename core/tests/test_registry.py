@@ -30,6 +30,16 @@ class Example(Backend):
 )
 
 
+LOSES_TRIALS = """
+    @hookimpl
+    def hpsearch_run(self, study, evaluate):
+        for _ in range(2):
+            trial = study.history.begin({"x": 0.5, "n": 1})
+            if trial.number == 0:
+                channel = study.history.channel(trial)
+                study.history.tell(trial, evaluate.run(trial, channel))
+        return True
+"""
 SUGGEST = "    @hookimpl\n    def hpsearch_suggest(self): return {'x': 0.5, 'n': 2}\n"
 
 
@@ -152,7 +162,7 @@ BROKEN = {
     ),
     "suggests a wrong name": (
         broken("    @hookimpl\n    def hpsearch_suggest(self): return {'x': 0.5, 'm': 1}\n"),
-        "suggested parameters that are not in the space: parameter 'n' is missing",
+        "suggested parameters that are not in the space: parameter 'm' is not in the space",
     ),
     "suggests too many names": (
         broken("    @hookimpl\n    def hpsearch_suggest(self): return {'x': 1, 'n': 1, 'm': 1}\n"),
@@ -165,6 +175,10 @@ BROKEN = {
     "suggests a wrong type": (
         broken("    @hookimpl\n    def hpsearch_suggest(self): return {'x': 0.5, 'n': 2.0}\n"),
         r"parameter 'n': 2.0 \(float\) is not an int",
+    ),
+    "forgets how its trials ended": (
+        broken(LOSES_TRIALS, capabilities="owns_loop=True"),
+        "ended the search, and did not tell how these trials ended: 1$",
     ),
 }
 

@@ -253,6 +253,17 @@ def test_timeout_starts_no_further_trial():
     assert study.counts()["complete"] == len(study.trials)
 
 
+@pytest.mark.parametrize("backend", ["random", "optuna", "sigopt", "wandb"])
+def test_a_search_that_ends_without_a_trial_says_why(backend, caplog):
+    options = {"mode": "disabled", "method": "random"} if backend == "wandb" else {}
+    study = search(lambda t: pytest.fail("a trial ran"), backend=backend, timeout=1e-9, **options)
+    assert not study.trials
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert record.getMessage() == (
+        "study 'study' ended without a trial: the timeout of 1e-09 s was reached"
+    )
+
+
 def test_a_trial_can_stop_the_study():
     def objective(trial):
         if trial.number == 3:

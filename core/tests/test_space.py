@@ -123,7 +123,7 @@ def test_a_grandchild_is_not_searched_when_its_parent_is_not():
         {"a": Int(0, 1), "b": Int(0, 1), "c": Int(0, 1)}, {"b": when(a=1), "c": when(b=[0, 1])}
     )
     assert set(space.validate({"a": 0})) == {"a"}
-    with pytest.raises(SpaceError, match="'c' is not searched beside"):
+    with pytest.raises(SpaceError, match="'c' is not searched with"):
         space.validate({"a": 0, "c": 1})
 
 
@@ -132,6 +132,9 @@ def test_a_grandchild_is_not_searched_when_its_parent_is_not():
     [
         ({"lr": 0.5}, "parameter 'n' is missing; given are 'lr'"),
         ({"lr": 0.5, "n": 3, "m": 1}, "parameter 'm' is not in the space"),
+        ({"lr": 0.5, "m": 1}, "parameter 'm' is not in the space"),
+        ({"lrr": 0.5, "n": 3}, "parameter 'lrr' is not in .*Did you mean 'lr'"),
+        ({"lr": 2.0, "m": 1}, "parameter 'm' is not in the space.* has 'lr', 'n'"),
         ({"lr": 2.0, "n": 3}, r"parameter 'lr': 2.0 \(float\) is not a float from 0.0 to 1.0"),
         ({"lr": math.nan, "n": 3}, r"parameter 'lr': nan"),
         ({"lr": "0.5", "n": 3}, r"parameter 'lr': '0.5' \(str\)"),
@@ -144,6 +147,15 @@ def test_a_grandchild_is_not_searched_when_its_parent_is_not():
 def test_a_point_outside_the_space_is_refused_by_name(params, message):
     with pytest.raises(SpaceError, match=message):
         Space({"lr": Float(0, 1), "n": Int(1, 5, step=2)}).validate(params)
+
+
+@pytest.mark.parametrize(
+    ("low", "said"), [('0, "low": 0.5', "the key 'low' is there twice"), ("-1e999", "any float")]
+)
+def test_json_with_a_key_twice_or_a_number_beyond_any_float_is_refused(low, said):
+    text = f'{{"parameters": {{"x": {{"type": "float", "low": {low}, "high": 1}}}}}}'
+    with pytest.raises(SpaceError, match=said):
+        Space.from_json(text)
 
 
 def test_a_whole_number_is_a_fine_float_and_comes_back_as_one():

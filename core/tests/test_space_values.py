@@ -116,6 +116,37 @@ def test_a_number_of_any_library_is_a_plain_float(number):
         assert (value, type(value)) == (0.3, float)
 
 
+@pytest.mark.parametrize("narrow", [np.float16, np.float32])
+def test_a_narrow_float_of_numpy_is_the_decimal_that_it_prints_as(narrow):
+    for tenth in (narrow(0.1), np.array(0.1, dtype=narrow)):
+        assert Float(tenth, 1) == Float(0.1, 1)
+        assert Float(0, tenth) == Float(0, 0.1)
+        assert Float(0, 1, step=tenth) == Float(0, 1, step=0.1)
+        assert Categorical([tenth, 2]) == Categorical([0.1, 2])
+        assert Categorical([0.1, 2]).validate(tenth) == 0.1
+        assert Float(0, 1).validate(tenth) == 0.1
+        assert Float(0.1, 1).validate(tenth) == 0.1
+        assert when(x=tenth) == when(x=[tenth]) == when(x=np.array([tenth], narrow)) == when(x=0.1)
+    assert Categorical(np.array([0.1, 0.7], dtype=narrow)).choices == (0.1, 0.7)
+    assert Float(np.longdouble(0.1), 1) == Float(0.1, 1)
+
+
+@pytest.mark.parametrize("space", [{"x": Float(0, 1)}, None])
+def test_a_narrow_float_is_enqueued_as_the_decimal_and_an_objective_keeps_its_exact_value(space):
+    def objective(trial):
+        if space is None:
+            trial.suggest_float("x", 0, 1)
+        trial.report(np.float32(0.1), 1)
+        return np.float32(0.1)
+
+    study = hpsearch.search(
+        objective, space, backend="random", n_trials=1, enqueue=[{"x": np.float32(0.1)}]
+    )
+    (trial,) = study.trials
+    assert dict(trial.params) == dict(trial.fixed) == {"x": 0.1}
+    assert trial.objective == trial.intermediate[1][0] == float(np.float32(0.1)) != 0.1
+
+
 def test_numpy_is_taken_wherever_a_value_is_given():
     space = Space(
         {

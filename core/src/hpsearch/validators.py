@@ -6,6 +6,7 @@ Each takes the argument's name and its value, returns the value as a plain Pytho
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -200,6 +201,42 @@ def texts(name: str, value: object, *, error: type[HpsearchError] = ArgumentErro
     """Return the items of a list of texts."""
     listed = items(name, value, error=error)
     return [text(f"an item of {name}", item, error=error) for item in listed]
+
+
+def json_data(text: str) -> Any:
+    """Return the data of JSON text in which each key stands once and each number fits a float.
+
+    Python's own reader keeps the last of equal keys, and takes ``1e999`` and ``NaN``.
+
+    Raises:
+        ValueError: The text is not such JSON.
+    """
+    return _decode(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twin = next(name for name in found if names.count(name) > 1)
+        raise ValueError(f"the key {brief(twin)} is there twice")
+    return found
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits:.20} is beyond any float")
+    return number
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_float=_float, parse_constant=_refuse_constant
+).decode
 
 
 def _index(value: object) -> int | None:

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 import hpsearch
-from hpsearch.errors import ArgumentError
+from hpsearch.errors import ArgumentError, SpaceError
+from hpsearch.study.record import TrialRecord
 from hpsearch.study.trial import RESERVED
 from hpsearch.transformers import TrainerObjective, load_best_model
 from hpsearch.transformers.checkpoints import CheckpointKeeper
+from hpsearch.transformers.tracked import RecordedTrial
 
 LR = {"learning_rate": hpsearch.Float(1e-3, 0.2, log=True)}
 RATES = [0.2, 0.001, 0.05, 0.01]
@@ -335,3 +337,10 @@ def test_the_weights_of_the_checkpoint_are_those_that_were_judged(make_trainer, 
     model = load_best_model(trainer, best)
     trained = kept[int(best.run_id)]
     assert all(torch.equal(value, trained[name]) for name, value in model.state_dict().items())
+
+
+def test_a_recorded_trial_names_a_parameter_that_it_did_not_have():
+    trial = RecordedTrial(TrialRecord(3, params={"rate": 0.1}))
+    assert trial.suggest_float("rate", 0, 1) == 0.1
+    with pytest.raises(SpaceError, match="'rat' was not searched in trial 3. Did you mean 'rate'"):
+        trial.suggest_float("rat", 0, 1)

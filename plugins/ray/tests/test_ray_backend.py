@@ -397,6 +397,12 @@ def test_the_time_budget_prunes_what_runs_and_the_timeout_does_not(results):
     assert states(study) == ["complete"]
 
 
+def test_a_timeout_before_the_first_trial_is_named(results, caplog):
+    study = search(never, timeout=0.01, storage_path=results)
+    assert not study.trials
+    assert "ended without a trial: the timeout of 0.01 s was reached" in caplog.text
+
+
 # Where parameters come from.
 
 
@@ -533,6 +539,7 @@ def test_evaluated_rewards_teach_the_algorithm_what_they_say(results):
     [
         ([{"n": 25, "x": 0.5}], "parameter 'n': 25 .*enqueue="),
         ([{"n": 20, "y": 0.5}], "'y' is not in the space.*enqueue="),
+        ([{"n": 25, "y": 0.5}], "'y' is not in the space.*enqueue="),
         ([{"m": {"n": 20}}], "'m/n' is not in the space.*enqueue="),
         ([[20, 0.5]], "not a dict of values by name.*enqueue="),
         ([{"n": 20}], "Dim of point"),

@@ -28,7 +28,6 @@ from hpsearch.study.study import Study
 if TYPE_CHECKING:
     from hpsearch.plugins.backend import Backend
     from hpsearch.plugins.registry import Plugin
-    from hpsearch.study.record import TrialRecord
 
 logger = logging.getLogger("hpsearch")
 
@@ -137,7 +136,6 @@ def search(
     left_out = source.left_out(capabilities.dialect)
     if left_out:
         logger.warning("the space also has %s, which %s ignores", listed(left_out), plugin)
-    trials: list[TrialRecord] = []
     study = Study(
         name,
         read_directions(direction, source),
@@ -152,16 +150,13 @@ def search(
         native_space=source.native_for(capabilities.dialect),
         n_workers=n_workers,
         pruner=pruner,
-        trials=trials,
     )
     check_capabilities(plugin, study, retries, executor)
     loop = _make_loop(spec, plugin, study, executor_options)
     hooks = Hooks()
     policy = FailurePolicy(catch, max_failures)
     derives = source.function is not None and not isinstance(source.function, Nested)
-    coordinator = Coordinator(
-        study, trials, hooks, policy, str(plugin), retries=retries, derives=derives
-    )
+    coordinator = Coordinator(study, hooks, policy, str(plugin), retries=retries, derives=derives)
     if storage is not None:
         from hpsearch.storage.journal import Journal
 

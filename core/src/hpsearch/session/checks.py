@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import validators
 from hpsearch.errors import ArgumentError, BackendError, CapabilityError, SpaceError, nearest
 from hpsearch.execution.executor import Executor, LoopExecutor
 from hpsearch.space.distributions import Float, Int, Native
+from hpsearch.space.distributions import plain as scalar
+from hpsearch.study.best import DIRECTIONS
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.serial import plain
 from hpsearch.study.study import BestRun
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
 
 logger = logging.getLogger("hpsearch")
-
-_DIRECTIONS = ("minimize", "maximize")
 
 
 def read_directions(direction: str | Sequence[str] | None, source: SpaceSource) -> tuple[str, ...]:
@@ -60,9 +60,9 @@ def _read_directions(what: str, given: str | Sequence[str]) -> tuple[str, ...]:
         )
     directions = (given,) if isinstance(given, str) else tuple(given)
     for item in directions:
-        if item not in _DIRECTIONS:
+        if item not in DIRECTIONS:
             raise ArgumentError(
-                f"{what} {item!r} is unknown.{nearest(str(item), _DIRECTIONS)} "
+                f"{what} {item!r} is unknown.{nearest(str(item), DIRECTIONS)} "
                 "Expected 'minimize' or 'maximize', or a list of them"
             )
     if not directions:
@@ -136,12 +136,23 @@ def read_enqueued(given: object, space: Space | None, *, derives: bool) -> dict[
         given = given.trial
     if isinstance(given, Trial | TrialRecord):
         given = given.params
-    params = validators.mapping("an enqueued trial", given)
+    params = {n: scalar(v) for n, v in validators.mapping("an enqueued trial", given).items()}
     if space is not None:
         params = space.flat(params)
         extra = {n: params.pop(n) for n in list(params) if derives and n not in space.parameters}
-        return {**space.validate(params), **_json(extra)}
+        try:
+            return {**space.validate(params), **_json(extra)}
+        except SpaceError:
+            _check_spelling(extra, [name for name in space.parameters if name not in params])
+            raise
     return _json(params)
+
+
+def _check_spelling(extra: Iterable[str], missing: Sequence[str]) -> None:
+    """Raise :class:`SpaceError` if a name that is no parameter may be meant for a missing one."""
+    for name in extra:
+        if meant := nearest(name, missing):
+            raise SpaceError(f"parameter {name!r} is not in the space.{meant}")
 
 
 def _json(params: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hpsearch.errors import ArgumentError, BackendError, HpsearchError, SpaceError, listed, nearest
 from hpsearch.plugins.backend import EXHAUSTED
@@ -42,8 +42,7 @@ class Coordinator(Control):
     The methods that :class:`~hpsearch.study.control.Control` lists are documented there.
 
     Args:
-        study: The study.
-        trials: Its list of records, which nobody else changes.
+        study: The study. Nobody else changes its list of records.
         hooks: The plugins of the search.
         policy: Judges failures.
         label: How errors name the backend.
@@ -58,7 +57,6 @@ class Coordinator(Control):
     def __init__(
         self,
         study: Study,
-        trials: list[TrialRecord],
         hooks: Hooks,
         policy: FailurePolicy,
         label: str,
@@ -68,7 +66,7 @@ class Coordinator(Control):
     ) -> None:
         self.failure: tuple[str, Outcome] | None = None
         self._study = study
-        self._trials = trials
+        self._trials = cast("list[TrialRecord]", study.trials)
         self._hooks = hooks
         self._policy = policy
         self._label = label

@@ -155,13 +155,7 @@ class Float:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; :func:`from_dict` reads it back."""
-        return {
-            "type": "float",
-            "low": self.low,
-            "high": self.high,
-            "log": self.log,
-            "step": self.step,
-        }
+        return {"type": "float", **_range(self)}
 
     def __str__(self) -> str:
         return f"a float from {self.low!r} to {self.high!r}{_suffix(self.log, self.step)}"
@@ -248,13 +242,7 @@ class Int:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; :func:`from_dict` reads it back."""
-        return {
-            "type": "int",
-            "low": self.low,
-            "high": self.high,
-            "log": self.log,
-            "step": self.step,
-        }
+        return {"type": "int", **_range(self)}
 
     def __str__(self) -> str:
         step = self.step if self.step != 1 else None
@@ -483,11 +471,16 @@ def canonical_value(value: Any, distribution: Distribution) -> Any:
 def plain(value: Any) -> Any:
     """Return a NumPy number, flag, text or 0-d array as Python's own; anything else as it is.
 
-    The same for the scalars of other array libraries. None of them is imported for it.
+    The same for the scalars of other array libraries. None of them is imported for it. A float of
+    NumPy's with fewer than 64 bits becomes the decimal that NumPy prints, which is what its user
+    wrote: 0.1 for ``numpy.float32(0.1)``, and not 0.10000000149011612.
     """
-    if type(value) not in _SCALARS and getattr(value, "shape", None) == ():
+    if type(value) in _SCALARS or getattr(value, "shape", None) != ():
+        return value
+    dtype: Any = getattr(value, "dtype", None)
+    if getattr(dtype, "kind", None) != "f":
         return value.item()
-    return value
+    return float(str(value)) if dtype.itemsize < 8 else float(value)
 
 
 def check_exact(distribution: Distribution, engine: str) -> None:
@@ -564,6 +557,10 @@ def _check_log(distribution: Float | Int) -> None:
         raise SpaceError(f"log is {distribution.log!r}, expected True or False")
     if distribution.log and distribution.low <= 0:
         raise SpaceError(f"log=True needs low above 0, and low is {distribution.low!r}")
+
+
+def _range(item: Float | Int) -> dict[str, Any]:
+    return {"low": item.low, "high": item.high, "log": item.log, "step": item.step}
 
 
 def _is_number(value: object) -> bool:

@@ -20,6 +20,7 @@ from hpsearch.space.distributions import (
     Native,
     plain,
 )
+from hpsearch.validators import json_data
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +127,7 @@ def _values(parent: str, given: Any) -> tuple[Choice, ...]:
     if isinstance(given, set | frozenset):  # whose own order differs from run to run
         given = sorted(given, key=repr)
     elif hasattr(given, "tolist"):
-        given = given.tolist()
+        given = list(given)
     several = isinstance(given, list | tuple | range)
     values = tuple(map(plain, given)) if several else (given,)
     if not values:
@@ -327,20 +328,27 @@ class Space:
             try:
                 valid[name] = distribution.validate(params[name])
             except KeyError:
+                self._check_names(params)
                 raise SpaceError(
                     f"parameter {name!r} is missing; given are {listed(params)}"
                 ) from None
             except SpaceError as error:
+                self._check_names(params)
                 raise SpaceError(f"parameter {name!r}: {error}") from None
         if len(valid) != len(params):
+            self._check_names(params)
             name = next(name for name in params if name not in valid)
-            if name in self._parameters:
-                raise SpaceError(f"parameter {name!r} is not searched beside {valid!r}")
-            raise SpaceError(
-                f"parameter {name!r} is not in the space.{nearest(name, self._parameters)} "
-                f"The space has {listed(self._parameters)}"
-            )
+            raise SpaceError(f"parameter {name!r} is not searched with {valid!r}")
         return valid
+
+    def _check_names(self, params: Iterable[str]) -> None:
+        """Raise :class:`SpaceError` if a name is unknown: the first thing to know of a point."""
+        for name in params:
+            if name not in self._parameters:
+                raise SpaceError(
+                    f"parameter {name!r} is not in the space.{nearest(name, self._parameters)} "
+                    f"The space has {listed(self._parameters)}"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form; :meth:`from_dict` reads it back."""
@@ -381,7 +389,7 @@ class Space:
             SpaceError: The text is not a space.
         """
         try:
-            return cls.from_dict(json.loads(text))
+            return cls.from_dict(json_data(text))
         except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             if isinstance(error, SpaceError):
                 raise

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hpsearch.errors import JournalError, SpaceError, listed, nearest
 from hpsearch.plugins.hookspecs import hookimpl
@@ -24,9 +24,11 @@ from hpsearch.storage.lock import StudyLock, this_process
 from hpsearch.storage.schema import WAITING, Row, encode
 from hpsearch.study.outcome import INTERRUPTED, TrialError, TrialState
 from hpsearch.study.record import TrialRecord
-from hpsearch.study.serial import dumps, error_to_dict
+from hpsearch.study.serial import dumps, error_to_dict, make_canonical, record_to_dict
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hpsearch.study.study import Study
 
 logger = logging.getLogger("hpsearch")
@@ -60,12 +62,15 @@ _END = """
 _AMEND = "UPDATE trial SET attrs = ?, constraints = ? WHERE study = ? AND number = ?"
 _DESCRIBE = "UPDATE trial SET distributions = ? WHERE study = ? AND number = ?"
 _ENTERED = """
-    SELECT name, directions, space, seed, backend, n_trials, timeout, owner FROM study
+    SELECT name, directions, space, seed, backend, n_trials, timeout, owner, chosen FROM study
     WHERE key = ?"""
 _KEPT = """
     SELECT COUNT(*) FILTER (WHERE state != 'waiting'), COALESCE(MAX(told), 0) FROM trial
     WHERE study = ?"""
 _CHOSEN = "UPDATE study SET chosen = ? WHERE key = ?"
+
+_CHECKPOINT = 1000
+"""After so many trials the log goes into the file: some 10 MB, where trials are small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +165,12 @@ class Journal:
         self._seed_given = seed_given
         self._lock: StudyLock | None = None
         self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
+        self._file: _File | None = None
+        self._changes = 0
+        self._touched = False
         self._key = 0
         self._entered: tuple[Any, ...] = ()
+        self._waiting: frozenset[int] = frozenset()
         self._told = 0
         # How many parameters the file has of each running trial.
         self._running: dict[int, int] = {}
@@ -177,12 +185,13 @@ class Journal:
         self._lock.acquire()
         with schema.explained(self._path):
             self._connection = schema.open_to_write(self._path)
-            self._file = self._identity()
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
                 self._enter(study, self._connection)
             # Only now: a study that is refused leaves the file as it was, to the last byte.
             schema.write_ahead(self._connection, durable=self._durable)
+            self._changes = schema.changes_by_others(self._connection)
+            self._file = _File.at(self._path)
 
     @hookimpl
     def hpsearch_start(self, trial: TrialRecord) -> None:
@@ -206,6 +215,8 @@ class Journal:
         self._write_end(trial)
         self._running.pop(trial.number, None)
         self._check_there()
+        if self._told % _CHECKPOINT == 0:
+            self._checkpoint()
 
     @hookimpl
     def hpsearch_amend(self, trial: TrialRecord) -> None:
@@ -213,7 +224,7 @@ class Journal:
         self._write(_AMEND, (*facts, self._key, trial.number))
 
     @hookimpl
-    def hpsearch_close(self, study: Study) -> None:
+    def hpsearch_close(self, study: Study, error: BaseException | None) -> None:
         with contextlib.ExitStack() as ending:
             if self._lock is not None:
                 ending.callback(self._lock.release, discard=not self._key)
@@ -225,7 +236,7 @@ class Journal:
             finally:
                 schema.close(self._connection)
             if self._key:
-                self._check_kept(study)
+                self._check_kept(study, whole=self._touched and error is None)
 
     # Opening a study.
 
@@ -244,6 +255,7 @@ class Journal:
         how = (study.backend, study.n_trials, study.timeout, dumps(this_process()))
         self._entered = (*what, *how)
         (key,) = connection.execute(_ENTER, self._entered).fetchone()
+        self._waiting = frozenset(self._restorer.waiting)
         for number, params in self._restorer.waiting.items():
             text = encode(dict(params))
             connection.execute(_WAIT, (key, number, str(number), text, text))
@@ -312,6 +324,7 @@ class Journal:
                         f"trial {trial.number} of the study in {self._path} is not in the "
                         f"space given: {error}. Give another space, or another name="
                     ) from None
+            make_canonical(trial, space)
 
     # Writing.
 
@@ -332,42 +345,86 @@ class Journal:
         if self._execute(statement, values) != 1:
             raise JournalError(self._gone())
 
-    def _identity(self) -> tuple[int, int] | None:
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - called for every trial
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
+    def _check_there(self, *, touched: bool = True) -> None:
+        """Raise :class:`JournalError` if the file was deleted or replaced: SQLite cannot tell.
 
-    def _check_there(self) -> None:
-        """Raise :class:`JournalError` if the file was deleted or replaced: SQLite cannot tell."""
-        if self._identity() != self._file:
+        Nor can it tell whether something else wrote to the file. That may be another study, which
+        brings the log into the file; so it is looked into at the end.
+
+        Args:
+            touched: Whether something else wrote to the file if it was written.
+        """
+        found = _File.at(self._path)
+        if found is None or self._file is None or found[:2] != self._file[:2]:
             raise JournalError(self._gone())
+        if found != self._file:
+            self._file = found
+            self._touched |= touched
+
+    def _checkpoint(self) -> None:
+        assert self._connection is not None
+        with schema.explained(self._path):
+            schema.checkpoint(self._connection)
+        self._check_there(touched=False)
 
     def _write_last(self, study: Study) -> None:
+        assert self._connection is not None
         self._check_there()
+        with schema.explained(self._path):
+            if schema.changes_by_others(self._connection) != self._changes:
+                self._touched = True
         # This process lives: the trials that it leaves behind did not take it down.
         for number in self._running:
             self._write(_NOT_DIED, (self._key, number))
         if study.chosen is not None:
-            self._write(_CHOSEN, (dumps(list(study.chosen)), self._key))
+            self._write(_CHOSEN, (self._chosen(study), self._key))
 
-    def _check_kept(self, study: Study) -> None:
+    def _chosen(self, study: Study) -> str | None:
+        return None if study.chosen is None else dumps(list(study.chosen))
+
+    def _check_kept(self, study: Study, *, whole: bool) -> None:
         """Raise :class:`JournalError` unless the closed file has the study and its trials.
 
         Another file that was copied over this one while it was open leaves the file in its place.
+
+        Args:
+            study: The study.
+            whole: Whether to compare each trial too, since something else wrote to the file.
         """
         self._check_there()
         with schema.reading(self._path) as connection:
             entered = connection.execute(_ENTERED, (self._key,)).fetchone()
             started, told = connection.execute(_KEPT, (self._key,)).fetchone()
-        if (
-            entered is None
-            or tuple(entered) != self._entered
-            or started < len(study.trials)
-            or told != self._told
-        ):
-            raise JournalError(self._gone())
+            if (
+                entered is None
+                or tuple(entered) != (*self._entered, self._chosen(study))
+                or started < len(study.trials)
+                or told != self._told
+            ):
+                raise JournalError(self._gone())
+            if whole:
+                row = schema.find_study(connection, study.name)
+                assert row is not None
+                self._check_same(study, schema.read_trials(self._path, connection, row))
+
+    def _check_same(self, study: Study, rows: Sequence[Row]) -> None:
+        """Raise :class:`JournalError` unless the rows are the trials that the study has."""
+        ended = {row.trial.number: row.trial for row in rows if not row.unfinished}
+        known = {trial.number: trial for trial in study.trials}
+        differ = {
+            number
+            for number in ended.keys() & known.keys()
+            if _text(ended[number]) != _text(known[number])
+        }
+        differ |= ended.keys() ^ known.keys()
+        # Those that something enqueued while the search ran are in no file before they start.
+        waiting = self._waiting & self._restorer.waiting.keys()
+        differ |= waiting - {row.trial.number for row in rows}
+        if differ:
+            raise JournalError(
+                f"the journal {self._path} was changed by something else while the search ran: "
+                f"study {study.name!r}, trial {min(differ)} is not as the search wrote it"
+            )
 
     def _gone(self) -> str:
         return (
@@ -389,6 +446,29 @@ class Journal:
     def _write_end(self, trial: TrialRecord) -> None:
         self._told += 1
         self._write(_END, (*_end_of(trial, self._told), self._key, trial.number))
+
+
+class _File(NamedTuple):
+    """Which file has the journal's name, and when it was last written, in nanoseconds."""
+
+    device: int
+    inode: int
+    written: int
+    changed: int
+
+    @classmethod
+    def at(cls, path: Path) -> _File | None:
+        """Look at a file; return None if there is none."""
+        try:
+            found = os.stat(path)  # noqa: PTH116 - called for every trial
+        except OSError:
+            return None
+        return cls(found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _text(trial: TrialRecord) -> str:
+    """Return what a journal keeps of a trial that has ended."""
+    return dumps({**record_to_dict(trial), "resume_from": None})
 
 
 def _end_of(trial: TrialRecord, told: int) -> tuple[Any, ...]:

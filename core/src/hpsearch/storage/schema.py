@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import math
 import os
 import random
 import sqlite3
@@ -19,8 +18,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hpsearch import validators
 from hpsearch.errors import ArgumentError, HpsearchError, JournalError, brief
 from hpsearch.space.space import Space
+from hpsearch.study.best import DIRECTIONS
 from hpsearch.study.outcome import INTERRUPTED, TrialState
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.serial import dumps, loads, record_from_dict
@@ -65,6 +66,16 @@ _FROM_VERSION_1 = (
     ),
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+
+
+_ORPHANS = """
+    WITH RECURSIVE used (key) AS (
+        SELECT MIN(study) FROM {table}
+        UNION ALL
+        SELECT (SELECT MIN(study) FROM {table} WHERE study > key) FROM used WHERE key IS NOT NULL)
+    SELECT study, number FROM used JOIN {table} ON study = key
+    WHERE key NOT IN (SELECT key FROM study) LIMIT 1"""
+"""Looks at one row for each study, however many there are."""
 
 
 class Row(NamedTuple):
@@ -138,8 +149,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
             version = _version(connection)
             for statement in {0: _SCHEMA, 1: _FROM_VERSION_1}.get(version, ()):
                 connection.execute(statement)
-            _check_version(path, connection)
-            _check_tables(path, connection)
+            _check_schema(path, connection)
     except BaseException:
         connection.close()
         raise
@@ -162,7 +172,19 @@ def write_ahead(connection: sqlite3.Connection, *, durable: bool) -> None:
                 raise
             time.sleep(random.uniform(0.001, 0.01))
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-    connection.execute("PRAGMA wal_autocheckpoint = 4000")  # the log goes into the file at 16 MB
+    # The writer calls checkpoint() itself; this bounds a log that grows faster: 32 MB.
+    connection.execute("PRAGMA wal_autocheckpoint = 8000")
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Bring what is in the log into the file, as far as nobody reads it."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def changes_by_others(connection: sqlite3.Connection) -> int:
+    """Return a number that differs from an earlier one if another connection wrote meanwhile."""
+    version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+    return version
 
 
 def close(connection: sqlite3.Connection) -> None:
@@ -190,8 +212,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     with explained(path), contextlib.closing(_connect(path, mode)) as connection, connection:
         _check_pages(path, connection)
         connection.execute("BEGIN")
-        _check_version(path, connection)
-        _check_tables(path, connection)
+        _check_schema(path, connection)
         yield connection
 
 
@@ -261,25 +282,18 @@ def read_study(path: Path, row: sqlite3.Row, trials: list[TrialRecord] | None = 
     with _row_named(path, f"study {brief(row['name'])}"):
         facts = dict(row)
         directions = _read(facts, "directions", loads)
-        known = ("minimize", "maximize")
         if (
             not isinstance(directions, list)
             or not directions
-            or any(direction not in known for direction in directions)
+            or any(direction not in DIRECTIONS for direction in directions)
         ):
-            raise ValueError(f"directions is {brief(directions)}, expected a list of {known}")
-        for column in ("name", "backend"):
-            if not isinstance(facts[column], str):
-                raise TypeError(f"{column} is {brief(facts[column])}, expected a text")
-        for name, least in (("seed", 0), ("n_trials", 1)):
-            number = facts[name]
-            if number is None and name == "n_trials":
-                continue
-            if not isinstance(number, int) or number < least or (name == "seed" and number >> 32):
-                raise ValueError(f"{name} is {brief(number)}, expected a whole number")
-        timeout = facts.get("timeout")
-        if timeout is not None and (not isinstance(timeout, float) or not 0 < timeout < math.inf):
-            raise ValueError(f"timeout is {brief(timeout)}, expected seconds")
+            raise ValueError(f"directions is {brief(directions)}, expected a list of {DIRECTIONS}")
+        name = validators.text("name", facts["name"])
+        if not isinstance(facts["backend"], str):
+            raise TypeError(f"backend is {brief(facts['backend'])}, expected a text")
+        seed = validators.whole("seed", facts["seed"], below=2**32)
+        n_trials = validators.optional_whole("n_trials", facts["n_trials"], 1)
+        timeout = validators.seconds("timeout", facts.get("timeout"))
         space = _read(facts, "space", Space.from_json)
         chosen = _read(facts, "chosen", loads)
         if chosen is not None and not (
@@ -288,11 +302,11 @@ def read_study(path: Path, row: sqlite3.Row, trials: list[TrialRecord] | None = 
             raise ValueError(f"chosen is {brief(chosen)}, expected a list of numbers")
         read_owner(facts)
     study = Study(
-        facts["name"],
+        name,
         directions,
-        n_trials=facts["n_trials"],
+        n_trials=n_trials,
         timeout=timeout,
-        seed=facts["seed"],
+        seed=seed,
         space=space,
         parameter_names=None if space is None else tuple(space.parameters),
         backend=facts["backend"],
@@ -458,6 +472,13 @@ def _version(connection: sqlite3.Connection) -> int:
     return version
 
 
+def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
+    """Check what holds for the whole file, whichever study is read."""
+    _check_version(path, connection)
+    _check_tables(path, connection)
+    _check_keys(path, connection)
+
+
 def _check_version(path: Path, connection: sqlite3.Connection) -> None:
     version = _version(connection)
     if version > SCHEMA_VERSION:
@@ -493,6 +514,16 @@ def _check_tables(path: Path, connection: sqlite3.Connection) -> None:
         if (table, column) not in found and not (older and (table, column) in _SINCE_VERSION_1):
             raise JournalError(
                 f"the journal {path} cannot be used: the table {table!r} has no column {column!r}"
+            )
+
+
+def _check_keys(path: Path, connection: sqlite3.Connection) -> None:
+    """Raise :class:`JournalError` if a row is of no study: nobody would miss it."""
+    for table in ("trial", "report"):
+        for key, number in connection.execute(_ORPHANS.format(table=table)):
+            raise JournalError(
+                f"the journal {path} cannot be used: the table {table!r} has trial {number!r} of "
+                f"study {key!r}, and there is no study with that key"
             )
 
 

@@ -10,7 +10,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 Costs: TypeAlias = tuple[float, ...]
 """A trial's objectives, with the sign turned of those that are maximized."""
 
-_FEW_PAIRS = 64
+DIRECTIONS: Final = ("minimize", "maximize")
+"""What a study can do with each objective."""
+
+_FEW_PAIRS: Final = 64
 """So few pairs of points are compared one by one, which is faster than to divide them."""
 
 

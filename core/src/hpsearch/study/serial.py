@@ -18,6 +18,7 @@ from hpsearch.space import distributions
 from hpsearch.space.space import Space
 from hpsearch.study.outcome import Outcome, TrialError, TrialState
 from hpsearch.study.record import TrialRecord
+from hpsearch.validators import json_data
 
 _T = TypeVar("_T")
 
@@ -86,13 +87,6 @@ _SPECIAL: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
-
-
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
-
-
 def dumps(value: Any) -> str:
     """Return plain data as JSON text that :func:`loads` reads back exactly."""
     try:
@@ -106,11 +100,11 @@ def loads(text: str | bytes) -> Any:
     """Return the plain data of JSON text.
 
     Raises:
-        ValueError: The text is not JSON.
+        ValueError: The text is not JSON, has a key twice, or a number beyond any float.
     """
     if not isinstance(text, str):
         text = text.decode()
-    value = _decode(text)
+    value = json_data(text)
     return _untagged(value) if "$" in text else value
 
 
@@ -276,7 +270,7 @@ def record_from_dict(
         if value != {}:  # what is empty stays the empty one that all records share
             setattr(record, name, value)
     _check_whole(record, directions)
-    _make_canonical(record, space)
+    make_canonical(record, space)
     return record
 
 
@@ -306,10 +300,11 @@ def _check_whole(record: TrialRecord, directions: int | None) -> None:
         raise ValueError(f"objectives is {record.objectives!r}, expected finite numbers")
 
 
-def _make_canonical(record: TrialRecord, space: Space | None) -> None:
+def make_canonical(record: TrialRecord, space: Space | None) -> None:
     """Give each value its one form: a journal of hpsearch 0.1.0 has 0.30000000000000004 for 0.3.
 
-    A trial that is complete or pruned must also be a point of the space.
+    Raises:
+        ValueError: The trial is complete or pruned, and not a point of the space.
     """
     portable = {} if space is None else space.parameters
     drawn = {**portable, **record.distributions} if record.distributions else portable
@@ -339,7 +334,7 @@ class _Reader:
         if name not in self._data:
             if default is ...:
                 raise ValueError(f"{name} is missing")
-            known: _T = dict(default) if isinstance(default, dict) else default  # type: ignore[assignment]
+            known: _T = default
             return known
         value = self._data[name]
         try:

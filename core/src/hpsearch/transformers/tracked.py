@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from hpsearch.errors import SpaceError, listed, nearest
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.trial import Trial
 
@@ -78,7 +79,15 @@ class RecordedTrial(TrackedTrial):
         return super().__getattr__(name)
 
     def _suggest(self, method: str) -> Callable[..., Any]:
-        return lambda name, *_arguments, **_options: self[name]
+        return lambda name, *_arguments, **_options: self._recorded(name)
+
+    def _recorded(self, name: str) -> Any:
+        if name not in self:
+            raise SpaceError(
+                f"parameter {name!r} was not searched in trial {self.trial.number}."
+                f"{nearest(name, self)} It has {listed(self)}"
+            )
+        return self[name]
 
 
 _TELLING = frozenset(

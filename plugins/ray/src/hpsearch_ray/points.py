@@ -62,13 +62,16 @@ def searcher_point(space: Space, given: Any) -> dict[str, Any]:
         for name in space.parameters
         if name.rpartition(".")[0] in space.groups
     }
-    point = {}
+    named = {}
     for key, value in _leaves(given):
         name = key if key in space.parameters else paths.get(key)
         if name is None:
             raise OptionError(
                 f"{key!r} is not in the space.{closest(key, space.parameters)} {_ENQUEUE}"
             )
+        named[name] = value
+    point = {}
+    for name, value in named.items():
         distribution = space.parameters[name]
         try:
             valid = distribution.validate(value)

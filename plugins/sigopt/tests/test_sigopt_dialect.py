@@ -165,12 +165,12 @@ def test_what_sigopt_cannot_say_exactly_is_not_written(space, problem):
         dialects.write(space, "sigopt")
 
 
-def test_what_an_experiment_says_beside_its_space_is_named_elsewhere(caplog):
+def test_what_an_experiment_says_in_addition_to_its_space_is_named_elsewhere(caplog):
     body = {"parameters": [X], "metrics": ["loss"], "observation_budget": 5, "project": None}
-    assert DIALECT.extra_settings(body) == ("metrics", "observation_budget")
+    assert DIALECT.extra_settings(body) == ("observation_budget",)
     assert DIALECT.extra_settings([X]) == ()
     hpsearch.search(lambda trial: 1.0, body, backend="random", n_trials=1, progress=False)
-    assert "'metrics', 'observation_budget'" in caplog.text
+    assert "the space also has 'observation_budget', which" in caplog.text
 
 
 @pytest.mark.parametrize(

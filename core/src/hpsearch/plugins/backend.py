@@ -22,7 +22,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from hpsearch.study.capabilities import Capabilities
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hpsearch.plugins.installers import Engine
+    from hpsearch.space.thresholds import Threshold
 
 __all__ = [
     "API_VERSION",
@@ -83,3 +86,20 @@ class Backend:
         """Return what the backend can do with these options, where they make a difference."""
         del options
         return cls.capabilities
+
+    @classmethod
+    def thresholds_for(cls, options: Any, directions: Sequence[str]) -> Sequence[Threshold] | None:
+        """Return the bounds on metrics that these options state, which the core then keeps.
+
+        Args:
+            options: The backend's options.
+            directions: The search's directions.
+
+        Returns:
+            The bounds; None leaves it to the native space, which may state some too.
+
+        Raises:
+            OptionError: A bound has not the engine's form, or does not fit the directions.
+        """
+        del options, directions
+        return None

@@ -14,6 +14,7 @@ from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
 from hpsearch_optuna.constraints import (
+    JUDGED,
     constraints,
     constraints_of,
     has_constraints,
@@ -117,6 +118,8 @@ class OptunaBackend(Backend):
         if not self._is_constrained:
             return {}
         if trial.native is None:
+            if JUDGED in trial.constraints:
+                return {}  # The record has what constraints_func answered when the trial ended.
             return constraints_of(self._native.sampler, to_optuna_trial(trial, study))
         # The sampler asks its constraints_func when the trial is told, and asks it once.
         self._end(trial)

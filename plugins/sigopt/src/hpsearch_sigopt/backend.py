@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from hpsearch.errors import (
 from hpsearch.plugins.backend import Backend, Capabilities
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.space.space import Space
+from hpsearch.space.thresholds import Threshold
 from hpsearch.study.outcome import INTERRUPTED, TrialState
 from hpsearch.study.record import TrialRecord
 from hpsearch_sigopt import runs
@@ -73,6 +74,13 @@ class SigOptBackend(Backend):
             seeding=False,
         )
 
+    @classmethod
+    def thresholds_for(
+        cls, options: SigOptOptions, directions: Sequence[str]
+    ) -> list[Threshold] | None:
+        """Return the thresholds of ``metrics=``."""
+        return None if options.metrics is None else Metrics(options.metrics, directions).thresholds
+
     @hookimpl
     def hpsearch_open(self, study: Study) -> None:
         options: SigOptOptions = self.options
@@ -122,10 +130,6 @@ class SigOptBackend(Backend):
         self._observed += 1
         if self._budget is not None and self._observed >= self._budget:
             study.history.request_stop(f"SigOpt's budget of {self._budget} observations is spent")
-
-    @hookimpl
-    def hpsearch_constrain(self, trial: TrialRecord) -> Mapping[str, float]:
-        return self._metrics.constraints(trial)
 
     @hookimpl
     def hpsearch_close(self, study: Study, error: BaseException | None) -> None:

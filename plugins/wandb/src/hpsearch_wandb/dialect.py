@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from hpsearch.errors import SpaceError, listed, nearest
+from hpsearch.space.dialects import Dialect
 from hpsearch.space.distributions import Distribution
 from hpsearch.space.space import Space
 from hpsearch_wandb.options import METHODS
@@ -36,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _Reader = Callable[[object], Distribution]
 
 
-class WandbDialect:
+class WandbDialect(Dialect):
     """Reads and writes sweep configs, nested parameters as groups of the space."""
 
     name = DIALECT

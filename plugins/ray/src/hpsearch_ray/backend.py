@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
     from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch_ray.engine import Engine
+    from hpsearch_ray.setup import TuneSetup
 
 
 class RayBackend(Backend):
@@ -33,7 +33,7 @@ class RayBackend(Backend):
     )
     Options = RayOptions
 
-    _engine: Engine
+    _setup: TuneSetup
 
     def __init__(self, options: RayOptions) -> None:
         super().__init__(options)
@@ -53,21 +53,21 @@ class RayBackend(Backend):
 
     @hookimpl
     def hpsearch_open(self, study: Study) -> None:
-        from hpsearch_ray.engine import Engine
+        from hpsearch_ray.setup import TuneSetup
 
-        self._engine = Engine.of(study, self.options)
+        self._setup = TuneSetup.of(study, self.options)
 
     @hookimpl
     def hpsearch_run(self, study: Study, evaluate: Evaluate) -> bool:
         from hpsearch_ray import loop
 
         self._running = True
-        loop.run(study, evaluate, self.options, self._engine)
+        loop.run(study, evaluate, self.options, self._setup)
         return True
 
     @hookimpl
     def hpsearch_tell(self, trial: TrialRecord) -> None:
         # Tune tells the search algorithm itself of what it suggested.
         if not self._running or trial.fixed:
-            assert self._engine.proposals is not None
-            self._engine.proposals.replay(trial)
+            assert self._setup.proposals is not None
+            self._setup.proposals.replay(trial)

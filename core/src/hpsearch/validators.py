@@ -18,8 +18,10 @@ from hpsearch.errors import ArgumentError, HpsearchError, OptionError, brief, ne
 Word = TypeVar("Word", bound=str)
 
 
-def check_options(options: Any, check: Callable[..., Any], *names: str, **bounds: object) -> None:
-    """Check fields of a frozen dataclass of options, and keep what the check returns.
+def check_options(
+    options: Any, check: Callable[..., Any], *names: str, label: str = "", **bounds: object
+) -> None:
+    """Check fields of a dataclass of options, frozen or not, and keep what the check returns.
 
     For ``__post_init__``. A field that is None stays None if that is its default.
 
@@ -27,6 +29,7 @@ def check_options(options: Any, check: Callable[..., Any], *names: str, **bounds
         options: The dataclass.
         check: One of the checks of this module.
         names: The fields.
+        label: What stands before a field's name in an error.
         bounds: What else the check takes.
 
     Raises:
@@ -36,7 +39,8 @@ def check_options(options: Any, check: Callable[..., Any], *names: str, **bounds
     for name in names:
         value = getattr(options, name)
         if value is not None or defaults[name] is not None:
-            object.__setattr__(options, name, check(name, value, error=OptionError, **bounds))
+            checked = check(f"{label}{name}", value, error=OptionError, **bounds)
+            object.__setattr__(options, name, checked)
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -31,6 +31,7 @@ __all__ = [
     "API_VERSION",
     "ENTRY_POINT_GROUP",
     "EXHAUSTED",
+    "USUAL",
     "Backend",
     "Capabilities",
     "Exhausted",
@@ -41,6 +42,17 @@ API_VERSION: Final = 1
 """The version of the hooks that this core speaks."""
 
 ENTRY_POINT_GROUP: Final = "hpsearch.backends"
+
+USUAL: Final = Capabilities(
+    log=True,
+    step=True,
+    conditions=True,
+    multi_objective=True,
+    max_parallel=None,
+    replay=True,
+    seeding=True,
+)
+"""What most engines can do. A backend says with :func:`dataclasses.replace` what is different."""
 
 
 class Exhausted(Enum):

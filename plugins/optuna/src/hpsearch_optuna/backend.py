@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import BackendError
-from hpsearch.plugins.backend import Backend, Capabilities
+from hpsearch.plugins.backend import USUAL, Backend
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
@@ -37,17 +38,7 @@ class OptunaBackend(Backend):
     """Optuna's samplers and pruners, through ``study.ask`` and ``study.tell``."""
 
     api_version = 1
-    capabilities = Capabilities(
-        log=True,
-        step=True,
-        conditions=True,
-        define_by_run=True,
-        pruning=True,
-        multi_objective=True,
-        max_parallel=None,
-        replay=True,
-        seeding=True,
-    )
+    capabilities = replace(USUAL, define_by_run=True, pruning=True)
     Options = OptunaOptions
 
     _native: optuna.Study

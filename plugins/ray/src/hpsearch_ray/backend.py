@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hpsearch.plugins.backend import Backend, Capabilities
+from hpsearch.plugins.backend import USUAL, Backend, Capabilities
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch_ray.options import RayOptions
 
@@ -20,17 +20,7 @@ class RayBackend(Backend):
     """Ray Tune's search algorithms, schedulers and workers."""
 
     api_version = 1
-    capabilities = Capabilities(
-        log=True,
-        step=True,
-        conditions=True,
-        multi_objective=True,
-        max_parallel=None,
-        replay=True,
-        seeding=True,
-        owns_loop=True,
-        dialect="ray",
-    )
+    capabilities = replace(USUAL, owns_loop=True, dialect="ray")
     Options = RayOptions
 
     _setup: TuneSetup

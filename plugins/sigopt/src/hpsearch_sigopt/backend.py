@@ -15,7 +15,7 @@ from hpsearch.errors import (
     SpaceError,
     listed,
 )
-from hpsearch.plugins.backend import Backend, Capabilities
+from hpsearch.plugins.backend import USUAL, Backend, Capabilities
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.space.space import Space
 from hpsearch.space.thresholds import Threshold
@@ -26,7 +26,7 @@ from hpsearch_sigopt.body import experiment_body, said
 from hpsearch_sigopt.connect import connect
 from hpsearch_sigopt.constraints import constrain
 from hpsearch_sigopt.engine import ENGINE
-from hpsearch_sigopt.experiment import Experiment, create
+from hpsearch_sigopt.experiment import Experiment, Observation, create
 from hpsearch_sigopt.lite import LiteExperiment
 from hpsearch_sigopt.metrics import Metrics
 from hpsearch_sigopt.options import SigOptOptions
@@ -45,16 +45,7 @@ class SigOptBackend(Backend):
     """SigOpt's optimiser, in this process or on a server, through SigOpt's own client."""
 
     api_version = 1
-    capabilities = Capabilities(
-        log=True,
-        step=True,
-        conditions=True,
-        multi_objective=True,
-        max_parallel=1,
-        replay=True,
-        seeding=True,
-        dialect=DIALECT,
-    )
+    capabilities = replace(USUAL, max_parallel=1, dialect=DIALECT)
     Options = SigOptOptions
     engine = ENGINE
 
@@ -126,7 +117,7 @@ class SigOptBackend(Backend):
             values = self._metrics.values(trial)
             assignments = self._space.encode(trial.params)
             facts = {**_facts(study), "trial": trial.number}
-            self._experiment.observe(trial.native, assignments, values, facts)
+            self._experiment.observe(trial.native, Observation(facts, assignments, values))
         self._observed += 1
         if self._budget is not None and self._observed >= self._budget:
             study.history.request_stop(f"SigOpt's budget of {self._budget} observations is spent")

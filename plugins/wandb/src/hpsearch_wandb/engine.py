@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hpsearch.plugins.installers import Engine
 from hpsearch.space.distributions import Distribution, Float, Int, Native
 from hpsearch.study.outcome import TrialState
+from hpsearch_wandb.choosing import Chooser
 from hpsearch_wandb.definitions import quantized
 from hpsearch_wandb.parameters import draw, encode
 
@@ -41,7 +42,7 @@ ENGINE = Engine(
 )
 
 
-class Bayes:
+class Bayes(Chooser):
     """Asks the engine for each trial, given the trials that ended and those that still run.
 
     A complete trial counts with its objective, a pruned one with the best of what it reported, and

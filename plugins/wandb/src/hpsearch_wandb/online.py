@@ -16,6 +16,7 @@ from hpsearch.plugins.backend import EXHAUSTED, Exhausted
 from hpsearch.space.distributions import Categorical, Distribution, Int, Native
 from hpsearch_wandb import runs, server
 from hpsearch_wandb.agent import Job, SweepAgent
+from hpsearch_wandb.choosing import Chooser
 from hpsearch_wandb.definitions import quantized
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch")
 
 
-class OnlineSweep:
+class OnlineSweep(Chooser):
     """A sweep on a W&B server, for one search: it chooses, stops, and has the runs.
 
     Args:
@@ -79,12 +80,6 @@ class OnlineSweep:
         trial.native = self._init()
         trial.id = trial.native.id
         return self._point(trial.native.config)
-
-    def start(self, trial: TrialRecord) -> None:
-        """Remember nothing: the server does."""
-
-    def tell(self, trial: TrialRecord) -> None:
-        """Remember nothing: the server does, from the run."""
 
     def stops(self, trial: TrialRecord) -> bool:
         """Whether the server wants the running trial stopped."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, SupportsIndex, TypeGuard, TypeVar
 
-from hpsearch.errors import ArgumentError, HpsearchError, OptionError, brief, nearest
+from hpsearch.errors import ArgumentError, HpsearchError, OptionError, brief, listed, nearest
 
 Word = TypeVar("Word", bound=str)
 
@@ -191,6 +191,19 @@ def mapping(
         if not isinstance(key, str):
             raise error(f"{name} has the key {brief(key)}, expected names as text")
     return dict(value)
+
+
+def known_keys(
+    name: str,
+    value: Iterable[object],
+    known: Collection[str],
+    *,
+    error: type[HpsearchError] = ArgumentError,
+) -> None:
+    """Check that a mapping has none but known keys; the error names the nearest right one."""
+    for key in value:
+        if key not in known:
+            raise error(f"{name} has no {key!r}.{nearest(str(key), known)} It has {listed(known)}")
 
 
 def items(name: str, value: object, *, error: type[HpsearchError] = ArgumentError) -> list[Any]:

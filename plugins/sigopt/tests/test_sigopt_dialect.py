@@ -118,7 +118,7 @@ def test_the_misspelt_transformation_of_transformers_is_understood_and_said(capl
 @pytest.mark.parametrize(
     ("native", "problem"),
     [
-        ([{**X, "bound": 1}], "'x' has 'bound'.*Did you mean 'bounds'"),
+        ([{**X, "bound": 1}], "'x', as .* has no 'bound'.*Did you mean 'bounds'"),
         ([{**X, "type": "float"}], "'x': type is 'float', expected 'double'"),
         ([{"name": "x", "type": "double"}], "'x': expected bounds or a grid"),
         ([{**X, "grid": [1, 2]}], "'x': expected bounds or a grid"),
@@ -138,7 +138,10 @@ def test_the_misspelt_transformation_of_transformers_is_understood_and_said(capl
         ([{"name": "x", "type": "categorical", "categorical_values": [16]}], "'x': .* write '16'"),
         ([{**X, "conditions": {"o": "a"}}], "'x' has a condition on 'o'.*'conditionals'"),
         ([X, X], "'x' is there twice"),
-        ({"parameters": [X], "tasks": [{"name": "a", "cost": 1}]}, "'tasks', which is not carried"),
+        (
+            {"parameters": [X], "tasks": [{"name": "a", "cost": 1}]},
+            "experiment, .* has no 'tasks'. It has",
+        ),
         ({"parameters": [X], "metric": 1}, "Did you mean 'metrics'"),
         ({"parameters": [X], "conditionals": ["o"]}, "conditional 'o' has no name"),
         ({"parameters": [X], "conditionals": [{"name": "o", "values": [1, 2]}]}, "'o': value 1 is"),

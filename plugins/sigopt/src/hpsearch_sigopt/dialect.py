@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.errors import SpaceError, listed, nearest
+from hpsearch.errors import SpaceError, nearest
 from hpsearch.space.dialects import Dialect
 from hpsearch.space.distributions import Categorical, Distribution
 from hpsearch.space.space import Condition, Space, when
 from hpsearch.space.thresholds import Threshold
+from hpsearch.validators import known_keys
 from hpsearch_sigopt.constraints import constrain
 from hpsearch_sigopt.metrics import Metrics, read_metrics
 from hpsearch_sigopt.parameters import DIALECT
@@ -64,15 +65,9 @@ class SigOptDialect(Dialect):
             SpaceError: Naming the parameter and what is wrong with it.
         """
         body = native if isinstance(native, Mapping) else {"parameters": native}
-        for key in body:
-            if key == "tasks" and not body[key]:
-                continue
-            known = (*SPACE_KEYS, GOAL_KEY, *SETTING_KEYS)
-            if key not in known:
-                raise SpaceError(
-                    f"a SigOpt experiment has {key!r}, which is not carried over."
-                    f"{nearest(str(key), known)} Known are {listed(known)}"
-                )
+        keys = [key for key in body if key != "tasks" or body[key]]
+        known = (*SPACE_KEYS, GOAL_KEY, *SETTING_KEYS)
+        known_keys("a SigOpt experiment, as it is read here,", keys, known, error=SpaceError)
         parameters: dict[str, Distribution] = {}
         conditions: dict[str, Condition] = {}
         for entry in body["parameters"]:

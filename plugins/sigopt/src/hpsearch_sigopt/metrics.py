@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.errors import OptionError, listed, nearest
+from hpsearch.errors import OptionError, listed
 from hpsearch.space.thresholds import Threshold
 from hpsearch.study.record import TrialRecord
-from hpsearch.validators import is_number, items
+from hpsearch.validators import is_number, items, known_keys, one_of
 
 _KEYS = ("name", "objective", "strategy", "threshold")
 _STRATEGIES = ("optimize", "store", "constraint")
@@ -111,22 +111,14 @@ def _read(given: str | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise OptionError(f"metrics has {given!r}, expected a name or a mapping with one")
     metric = {k: v for k, v in given.items() if v is not None and k != "object"}
-    for key in metric:
-        if key not in _KEYS:
-            raise OptionError(
-                f"metrics has a metric with {key!r}.{nearest(key, _KEYS)} "
-                f"SigOpt's metrics have {listed(_KEYS)}"
-            )
+    known_keys("metrics: a metric", metric, _KEYS, error=OptionError)
     name = metric.get("name")
     if not isinstance(name, str) or not name:
         raise OptionError(f"metrics has {dict(given)!r}, which has no name")
     metric.setdefault("strategy", "optimize")
-    for key, known in (("strategy", _STRATEGIES), ("objective", _OBJECTIVES)):
-        if key in metric and metric[key] not in known:
-            raise OptionError(
-                f"metrics: {key} of {name!r} is {metric[key]!r}.{nearest(str(metric[key]), known)}"
-                f" Expected {listed(known)}"
-            )
+    for key, words in (("strategy", _STRATEGIES), ("objective", _OBJECTIVES)):
+        if key in metric:
+            one_of(f"metrics: {key} of {name!r}", metric[key], words, error=OptionError)
     threshold = metric.get("threshold")
     if metric["strategy"] == "constraint" and threshold is None:
         raise OptionError(f"metrics: {name!r} is a constraint and needs a threshold, a number")

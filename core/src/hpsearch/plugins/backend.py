@@ -111,7 +111,7 @@ class Backend:
             The bounds; None leaves it to the native space, which may state some too.
 
         Raises:
-            OptionError: A bound has not the engine's form, or does not fit the directions.
+            OptionError: A bound does not have the engine's form, or does not fit the directions.
         """
         del options, directions
         return None

@@ -113,7 +113,7 @@ def hpsearch_start(study: Study, trial: TrialRecord) -> None:
     """A trial is about to run.
 
     Called once for each trial on every plugin, with its parameters as far as they are known (all
-    of them, but for a define-by-run search).
+    of them, except in a define-by-run search).
     """
 
 

@@ -64,7 +64,7 @@ class Dialect(Protocol):
             directions: The search's directions.
 
         Raises:
-            OptionError: A bound has not the engine's form, or does not fit the directions.
+            OptionError: A bound does not have the engine's form, or does not fit the directions.
         """
         return ()
 

@@ -46,8 +46,8 @@ def fixed_distributions(
     are conditions, and where a value of Optuna's may have to be rounded.
 
     Raises:
-        SpaceError: Optuna cannot count the steps of a parameter, or has not all its values; the
-            parameter is named.
+        SpaceError: Optuna cannot count the steps of a parameter, or does not have all its values;
+            the parameter is named.
     """
     if space is None:
         return None
@@ -95,8 +95,8 @@ def suggest(trial: optuna.Trial, name: str, distribution: Distribution) -> Any:
     """Ask an Optuna trial for a value of a portable distribution.
 
     Raises:
-        SpaceError: Optuna, which computes in floats, has not every value of it, or had another
-            kind of distribution, or other choices, under this name in an earlier trial.
+        SpaceError: Optuna, which computes in floats, does not have every value of it, or had
+            another kind of distribution, or other choices, under this name in an earlier trial.
     """
     try:
         check_exact(distribution, "Optuna")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch")
 
 _QUIET = {
-    # They name each file that Tune wrote or has not yet, and failures that the history shows too.
+    # They name each file that Tune wrote or is to write, and failures that the history shows too.
     "ray.tune": logging.WARNING,
     "ray.tune.logger.logger": logging.ERROR,
     "ray.tune.tune": logging.CRITICAL,

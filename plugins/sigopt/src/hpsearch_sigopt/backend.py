@@ -128,7 +128,7 @@ class SigOptBackend(Backend):
             self._refreshed(study)
 
     def _refreshed(self, study: Study) -> Any:
-        """Return the experiment as it is now; what a search found does not hang on it."""
+        """Return the experiment as it is now; a search needs no answer to end well."""
         try:
             study.native = self._experiment.refresh()
         except HpsearchError as problem:
@@ -136,7 +136,7 @@ class SigOptBackend(Backend):
         return study.native
 
     def _check_said(self, trial: TrialRecord) -> None:
-        """Speak up for a metric that a trial says nothing of; raise if no trial ever did."""
+        """Log which metrics a trial says nothing of; raise if no trial ever said them."""
         if trial.state is not TrialState.COMPLETE:
             return
         missing = self._metrics.missing(trial)

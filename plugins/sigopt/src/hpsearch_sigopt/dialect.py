@@ -113,8 +113,8 @@ class SigOptDialect(Dialect):
         """Return the thresholds of an experiment's metrics.
 
         Raises:
-            OptionError: A metric has not SigOpt's form, or those with thresholds do not fit the
-                directions.
+            OptionError: A metric does not have SigOpt's form, or those with thresholds do not fit
+                the directions.
         """
         metrics = native.get(GOAL_KEY) if isinstance(native, Mapping) else None
         if metrics is None or not any("threshold" in item for item in read_metrics(metrics)):

@@ -28,7 +28,7 @@ class Metrics:
         definitions: SigOpt's list of metrics.
 
     Raises:
-        OptionError: A metric has not SigOpt's form, or they do not fit the directions.
+        OptionError: A metric does not have SigOpt's form, or they do not fit the directions.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ def read_metrics(given: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any
     """Return metrics in SigOpt's full form.
 
     Raises:
-        OptionError: A metric has not SigOpt's form, or a name is there twice.
+        OptionError: A metric does not have SigOpt's form, or a name is there twice.
     """
     definitions = [_read(metric) for metric in items("metrics", given, error=OptionError)]
     names = [metric["name"] for metric in definitions]

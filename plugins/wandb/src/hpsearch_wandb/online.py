@@ -93,7 +93,7 @@ class OnlineSweep(Chooser):
         self._study.history.annotate(trial, server.FACT, fact)
 
     def finish(self, trial: TrialRecord) -> None:
-        """Finish the trial's run; make one of an earlier trial that the sweep has not."""
+        """Finish the trial's run; make one for an earlier trial that the sweep does not have."""
         run = trial.native
         if run is None:
             if trial.number not in self._missing:

@@ -193,6 +193,24 @@ def mapping(
     return dict(value)
 
 
+def having(
+    name: str,
+    value: Any,
+    *,
+    attribute: str,
+    example: str,
+    error: type[HpsearchError] = ArgumentError,
+) -> Any:
+    """Return an object that has an attribute, by which an engine's own kind is known.
+
+    A class is not an object here: whoever gives one forgot to call it.
+    """
+    if hasattr(value, attribute) and not isinstance(value, type):
+        return value
+    what = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
+    raise error(f"{name} is {what}, expected an object such as {example}")
+
+
 def known_keys(
     name: str,
     value: Iterable[object],

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from hpsearch.study.capabilities import Capabilities
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hpsearch.plugins.installers import Engine
     from hpsearch.space.thresholds import Threshold
@@ -82,12 +82,15 @@ class Backend:
         capabilities: What it can do.
         Options: A frozen dataclass: the options that ``search(..., **backend_options)`` accepts.
             Its ``__post_init__`` may raise ``OptionError`` for a value it refuses.
+        instead: What the engine's users know as an option and a search says in another way: the
+            name, and what the error tells them to write.
         engine: What ``hpsearch install`` installs for it, where pip alone cannot.
     """
 
     api_version: ClassVar[int]
     capabilities: ClassVar[Capabilities] = Capabilities()
     Options: ClassVar[type[Any]] = NoOptions
+    instead: ClassVar[Mapping[str, str]] = {}
     engine: ClassVar[Engine | None] = None
 
     def __init__(self, options: Any) -> None:

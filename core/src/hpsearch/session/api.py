@@ -130,7 +130,9 @@ def search(
     spec = ExecutorSpec.of(executor)
     executor_options, backend_options = spec.split(backend_options)
     names = (*SEARCH_ARGUMENTS, *spec.options)
-    options = registry.read_options(plugin, cls, backend_options, names, spec.elsewhere)
+    options = registry.read_options(
+        plugin, cls, backend_options, names, spec.elsewhere, instead=cls.instead
+    )
     capabilities = _capabilities(plugin, cls, options)
     registry.check_implemented(str(plugin), cls, capabilities)
     source = read_source(space, define_by_run=capabilities.define_by_run)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpsearch.plugins.backend import USUAL, Backend, Capabilities
 from hpsearch.plugins.hookspecs import hookimpl
-from hpsearch_ray.options import RayOptions
+from hpsearch_ray.options import INSTEAD, RayOptions
 
 if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
@@ -22,6 +22,7 @@ class RayBackend(Backend):
     api_version = 1
     capabilities = replace(USUAL, owns_loop=True, dialect="ray")
     Options = RayOptions
+    instead = INSTEAD
 
     _setup: TuneSetup
 

@@ -174,6 +174,8 @@ def test_a_study_that_goes_on_keeps_what_it_had(case, backend, tmp_path):
     resumed = search(case, path, backend, resume=True, n_trials=MORE)
     assert len(resumed.trials) == MORE
     assert trials(resumed)[:N_TRIALS] == trials(live)
+    if case.sees == "memory":  # a threshold, which is the study's; a function is the sampler's
+        assert all("memory" in trial.constraints for trial in resumed.trials if trial.ended_well)
     check_best(resumed)
     assert said(load(path)) == said(resumed)
 

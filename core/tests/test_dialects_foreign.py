@@ -10,7 +10,7 @@ from click.testing import CliRunner
 import hpsearch
 from hpsearch import Float, Int
 from hpsearch.cli import main
-from hpsearch.errors import ArgumentError, SpaceError
+from hpsearch.errors import ArgumentError, BackendError, SpaceError
 from hpsearch.plugins import registry
 from hpsearch.space import dialects
 from hpsearch.testing.distributions import fake_distribution, importable
@@ -33,6 +33,9 @@ class Example:
     def goals(self, native):
         return ["maximize"] if native.endswith("1.0") else None
 
+    def thresholds(self, native, directions):
+        return []
+
     def write(self, space):
         return "example:1.0"
 """
@@ -43,7 +46,7 @@ class NoText(Exception):
         raise RuntimeError("no text")
 """
 
-METHODS = ["recognises", "read", "extra_settings", "goals", "write"]
+METHODS = ["recognises", "read", "extra_settings", "goals", "thresholds", "write"]
 
 RAISED = {
     "KeyError('x')": "KeyError: 'x'",
@@ -54,7 +57,7 @@ RAISED = {
 
 def raising(method, error):
     """Return the source of a dialect whose method raises."""
-    return f"{SOUND}{NO_TEXT}\ndef fail(self, native): raise {error}\nExample.{method} = fail\n"
+    return f"{SOUND}{NO_TEXT}\ndef fail(self, *_): raise {error}\nExample.{method} = fail\n"
 
 
 def lacking(*names):
@@ -108,8 +111,8 @@ BROKEN = {
     ),
     "is no dialect": ("class Example: ...", "does not have 'name', 'recognises', 'read'"),
     "was written for 0.1.0": (
-        lacking("goals", "extra_settings"),
-        "does not have 'extra_settings', 'goals', which every dialect needs",
+        lacking("goals", "extra_settings", "thresholds"),
+        "does not have 'extra_settings', 'goals', 'thresholds', which every dialect needs",
     ),
     **{
         f"raises {error} when it looks": (raising("recognises", error), message)
@@ -135,7 +138,7 @@ def test_a_broken_dialect_is_named_where_nobody_knows_the_space(install, case):
 
 
 @pytest.mark.parametrize("error", RAISED)
-@pytest.mark.parametrize("method", ["read", "extra_settings", "goals"])
+@pytest.mark.parametrize("method", ["read", "extra_settings", "goals", "thresholds"])
 def test_a_dialect_that_fails_over_a_space_is_named_with_it(install, method, error):
     install(raising(method, error))
     said = f"dialect 'example' cannot read 'example:0.5', in {method}: {RAISED[error]}"
@@ -178,6 +181,23 @@ def test_a_goal_that_is_no_direction_is_refused(install, goals):
         search("example:0.5")
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "problem"),
+    [
+        ("3", "3, expected a list of Threshold"),
+        ("[3]", r"\[3\], expected a list of Threshold"),
+        ("[Threshold('loss', 1.0, True, objective=1)]", "the study has 1 objectives"),
+        ("[Threshold('loss', float('nan'), True)]", "expected a name, a finite number"),
+        ("[Threshold('loss', 1.0, True)] * 2", "one metric is there twice"),
+    ],
+)
+def test_thresholds_that_are_none_are_refused_with_the_dialect_named(install, thresholds, problem):
+    source = SOUND.replace("return []\n\n    def write", f"return {thresholds}\n\n    def write")
+    install(f"from hpsearch.space.thresholds import Threshold\n{source}")
+    with pytest.raises(BackendError, match=f"the dialect of the space, .*{problem}"):
+        search("example:0.5")
+
+
 def test_ctrl_c_while_a_dialect_looks_is_ctrl_c(install):
     install(raising("recognises", "KeyboardInterrupt"))
     with pytest.raises(KeyboardInterrupt):
@@ -189,4 +209,4 @@ def test_doctor_finds_a_dialect_that_lacks_a_method(install):
     result = CliRunner().invoke(main, ["doctor", "--json"])
     (found,) = [p for p in json.loads(result.stdout)["plugins"] if p["name"] == "aaa"]
     assert result.exit_code == 1
-    assert "does not have 'extra_settings', 'goals'" in found["problem"]
+    assert "does not have 'extra_settings', 'goals', 'thresholds'" in found["problem"]

@@ -232,6 +232,14 @@ STUDIES = [
             "timeout": ("'long'", "x'00'", "-1.0", "9e999"),
             "backend": ("x'00'",),
             "chosen": ("'['", "'{}'", "'[\"0\"]'", "'[true]'", "'[99]'", "x'00'", "7"),
+            "thresholds": (
+                *("'['", "'{}'", "'[7]'", "x'00'", "7", """'[{"metric":"a"}]'"""),
+                """'[{"metric":1,"bound":2,"at_most":true,"objective":null}]'""",
+                """'[{"metric":"a","bound":"2","at_most":true,"objective":null}]'""",
+                """'[{"metric":"a","bound":2,"at_most":1,"objective":null}]'""",
+                """'[{"metric":"a","bound":2,"at_most":true,"objective":5}]'""",
+                """'[{"metric":"a","bound":2,"at_most":true,"objective":true}]'""",
+            ),
             "owner": ("'me'", "'{}'", "'[]'", "'null'", """'{"pid":"1","host":"h"}'""", "x'00'"),
             "space": (
                 *("'{'", "'[]'", "'null'", "'{}'", "x'00'", "7", """'{"parameters":[]}'""", DEEP),
@@ -339,7 +347,10 @@ def test_a_study_that_was_edited_is_named(path, statements, named):
 @pytest.mark.parametrize(
     ("table", "column"),
     [
-        *[("study", name) for name in ("directions", "space", "seed", "owner", "chosen")],
+        *[
+            ("study", name)
+            for name in ("directions", "space", "seed", "owner", "chosen", "thresholds")
+        ],
         *[("study", name) for name in ("backend", "n_trials", "timeout")],
         *[("trial", name) for name in ("id", "state", "attempts", "objectives", "params")],
         *[("trial", name) for name in ("started", "told", "constraints", "retry_of", "error")],

@@ -98,7 +98,11 @@ BROKEN = {
         "'no_such_engine'. Reinstall it with 'pip install --force-reinstall hpsearch-example'",
     ),
     "has no such class": ("", "has no attribute 'Example'"),
-    "is no class": ("Example = 3", "hpsearch_example:Example is 3, expected a class"),
+    "is not a class": ("Example = 3", "hpsearch_example:Example is 3, expected a class"),
+    "is not a backend": (
+        "class Example:\n    api_version = 1",
+        "expected a class that inherits from Backend",
+    ),
     "speaks a newer version": (
         broken("", api_version=99),
         "speaks api_version 99, and this hpsearch speaks 1. Run 'pip install --upgrade hpsearch'",

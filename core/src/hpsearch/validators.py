@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, SupportsIndex, TypeGuard, TypeVar
 
-from hpsearch.errors import ArgumentError, HpsearchError, OptionError, brief, nearest
+from hpsearch.errors import ArgumentError, HpsearchError, OptionError, brief, listed, nearest
 
 Word = TypeVar("Word", bound=str)
 
 
-def check_options(options: Any, check: Callable[..., Any], *names: str, **bounds: object) -> None:
-    """Check fields of a frozen dataclass of options, and keep what the check returns.
+def check_options(
+    options: Any, check: Callable[..., Any], *names: str, label: str = "", **bounds: object
+) -> None:
+    """Check fields of a dataclass of options, frozen or not, and keep what the check returns.
 
     For ``__post_init__``. A field that is None stays None if that is its default.
 
@@ -28,6 +30,7 @@ def check_options(options: Any, check: Callable[..., Any], *names: str, **bounds
         options: The dataclass.
         check: One of the checks of this module.
         names: The fields.
+        label: What stands before a field's name in an error.
         bounds: What else the check takes.
 
     Raises:
@@ -37,7 +40,8 @@ def check_options(options: Any, check: Callable[..., Any], *names: str, **bounds
     for name in names:
         value = getattr(options, name)
         if value is not None or defaults[name] is not None:
-            object.__setattr__(options, name, check(name, value, error=OptionError, **bounds))
+            checked = check(f"{label}{name}", value, error=OptionError, **bounds)
+            object.__setattr__(options, name, checked)
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -188,6 +192,37 @@ def mapping(
         if not isinstance(key, str):
             raise error(f"{name} has the key {brief(key)}, expected names as text")
     return dict(value)
+
+
+def having(
+    name: str,
+    value: Any,
+    *,
+    attribute: str,
+    example: str,
+    error: type[HpsearchError] = ArgumentError,
+) -> Any:
+    """Return an object that has an attribute, by which an engine's own kind is known.
+
+    A class is not an object here: whoever gives one forgot to call it.
+    """
+    if hasattr(value, attribute) and not isinstance(value, type):
+        return value
+    what = f"the class {value.__name__}" if isinstance(value, type) else repr(value)
+    raise error(f"{name} is {what}, expected an object such as {example}")
+
+
+def known_keys(
+    name: str,
+    value: Iterable[object],
+    known: Collection[str],
+    *,
+    error: type[HpsearchError] = ArgumentError,
+) -> None:
+    """Check that a mapping has none but known keys; the error names the nearest right one."""
+    for key in value:
+        if key not in known:
+            raise error(f"{name} has no {key!r}.{nearest(str(key), known)} It has {listed(known)}")
 
 
 def items(name: str, value: object, *, error: type[HpsearchError] = ArgumentError) -> list[Any]:

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Optuna alone logs every trial, and most tests here run it beside ours."""
+    """Optuna alone logs every trial, and most tests here run it in addition to ours."""
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     yield

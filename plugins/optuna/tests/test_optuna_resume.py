@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
+import warnings
 
+import cloudpickle
 import optuna
 import pytest
 
@@ -397,3 +400,79 @@ def test_a_report_that_is_no_number_survives(tmp_path):
     first = search(objective, storage=path, n_trials=6, pruner=pruner)
     study = search(objective, storage=path, n_trials=8, pruner=pruner, resume=True)
     assert repr(as_told(study.native)[:6]) == repr(as_told(first.native))
+
+
+@pytest.fixture
+def by_value():
+    """Send this module's functions to workers as a script's are: they cannot import a test."""
+    module = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(module)
+    yield
+    cloudpickle.unregister_pickle_by_value(module)
+
+
+class Asked:
+    """A ``constraints_func`` that counts how often each trial is judged, and needs its facts."""
+
+    def __init__(self):
+        self.trials = []
+
+    def __call__(self, frozen):
+        self.trials.append(frozen.number)
+        return [0.5 - frozen.user_attrs["x"], -1.0]
+
+    @property
+    def options(self):
+        with warnings.catch_warnings():  # constraints_func is experimental, or deprecated
+            warnings.simplefilter("ignore")
+            return {"sampler": optuna.samplers.NSGAIISampler(seed=1, constraints_func=self)}
+
+
+def limited(trial):
+    """One trial fails at its first try, one is pruned."""
+    trial.annotate("x", trial["x"])
+    if trial.number == 1:
+        raise ArithmeticError(trial.number)
+    if trial.number == 2:
+        raise hpsearch.TrialPruned
+    return trial["x"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"retries": 1}, {"executor": "process", "n_workers": 2}],
+    ids=["inline", "retries", "workers"],
+)
+def test_constraints_func_judges_each_trial_once_in_all_runs(options, tmp_path, by_value):
+    journal = tmp_path / "journal.db"
+    asked = Asked()
+    first = search(limited, storage=journal, n_trials=5, **options, **asked.options)
+    judged = sorted(trial.number for trial in first.trials if trial.ended_well)
+    assert 2 in judged
+    assert 1 not in judged
+    assert sorted(asked.trials) == judged
+    again = Asked()
+    resumed = search(limited, storage=journal, n_trials=8, resume=True, **options, **again.options)
+    new = {trial.number for trial in resumed.trials if trial.ended_well} - set(judged)
+    assert sorted(again.trials) == sorted(new)
+    for trial in resumed.trials:
+        if trial.ended_well:
+            assert trial.constraints == {"0": 0.5 - trial["x"], "1": -1.0}
+            assert resumed.native.trials[trial.number].constraints == trial.constraints
+
+
+def test_constraints_func_judges_the_trials_of_other_backends_once(tmp_path):
+    journal = tmp_path / "journal.db"
+    search(limited, storage=journal, n_trials=4, backend="random")
+    for n_trials, judged in [(4, [0, 2, 3]), (5, [4]), (5, [])]:
+        asked = Asked()
+        search(limited, storage=journal, n_trials=n_trials, resume=True, **asked.options)
+        assert asked.trials == judged
+
+
+def test_constraints_func_does_not_judge_again_what_optunas_storage_has(shared):
+    options = {"storage": shared, "study_name": "mine", "load_if_exists": True}
+    for n_trials, judged in [(4, [0, 2, 3]), (5, [4])]:
+        asked = Asked()
+        search(limited, n_trials=n_trials, **options, **asked.options)
+        assert asked.trials == judged

@@ -261,7 +261,7 @@ class Clipped(torch.utils.data.Dataset[dict[str, object]]):
 
 
 def test_a_large_data_set_travels_once_and_may_transform_in_place(make_trainer, search, tmp_path):
-    """Ray's own way hands it to every trial anew, with arrays that cannot be written."""
+    """Ray's own way hands it to every trial again, with arrays that cannot be written."""
     arrivals = tmp_path / "arrivals"
     trainer = make_trainer(train_dataset=Clipped(arrivals))
     study = search(trainer, n_trials=6).study

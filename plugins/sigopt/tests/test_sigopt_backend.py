@@ -171,7 +171,11 @@ def test_linear_constraints_between_whole_numbers_are_kept():
 @pytest.mark.parametrize(
     ("space", "constraint", "problem"),
     [
-        (X, {**SUM_AT_MOST_ONE, "terms": [{"name": "z", "weight": 1}]}, "'z', which is no param"),
+        (
+            X,
+            {**SUM_AT_MOST_ONE, "terms": [{"name": "z", "weight": 1}]},
+            "'z', which is not a param",
+        ),
         (X, {"type": "less_than"}, "is not of the form"),
         (X, {**SUM_AT_MOST_ONE, "threshold": -1}, "Infeasible"),
         ({**X, "y": Float(0.1, 1, log=True)}, SUM_AT_MOST_ONE, "'y' .* log scale"),

@@ -118,7 +118,7 @@ def test_the_misspelt_transformation_of_transformers_is_understood_and_said(capl
 @pytest.mark.parametrize(
     ("native", "problem"),
     [
-        ([{**X, "bound": 1}], "'x' has 'bound'.*Did you mean 'bounds'"),
+        ([{**X, "bound": 1}], "'x', as .* has no 'bound'.*Did you mean 'bounds'"),
         ([{**X, "type": "float"}], "'x': type is 'float', expected 'double'"),
         ([{"name": "x", "type": "double"}], "'x': expected bounds or a grid"),
         ([{**X, "grid": [1, 2]}], "'x': expected bounds or a grid"),
@@ -138,7 +138,10 @@ def test_the_misspelt_transformation_of_transformers_is_understood_and_said(capl
         ([{"name": "x", "type": "categorical", "categorical_values": [16]}], "'x': .* write '16'"),
         ([{**X, "conditions": {"o": "a"}}], "'x' has a condition on 'o'.*'conditionals'"),
         ([X, X], "'x' is there twice"),
-        ({"parameters": [X], "tasks": [{"name": "a", "cost": 1}]}, "'tasks', which is not carried"),
+        (
+            {"parameters": [X], "tasks": [{"name": "a", "cost": 1}]},
+            "experiment, .* has no 'tasks'. It has",
+        ),
         ({"parameters": [X], "metric": 1}, "Did you mean 'metrics'"),
         ({"parameters": [X], "conditionals": ["o"]}, "conditional 'o' has no name"),
         ({"parameters": [X], "conditionals": [{"name": "o", "values": [1, 2]}]}, "'o': value 1 is"),
@@ -165,12 +168,12 @@ def test_what_sigopt_cannot_say_exactly_is_not_written(space, problem):
         dialects.write(space, "sigopt")
 
 
-def test_what_an_experiment_says_beside_its_space_is_named_elsewhere(caplog):
+def test_what_an_experiment_says_in_addition_to_its_space_is_named_elsewhere(caplog):
     body = {"parameters": [X], "metrics": ["loss"], "observation_budget": 5, "project": None}
-    assert DIALECT.extra_settings(body) == ("metrics", "observation_budget")
+    assert DIALECT.extra_settings(body) == ("observation_budget",)
     assert DIALECT.extra_settings([X]) == ()
     hpsearch.search(lambda trial: 1.0, body, backend="random", n_trials=1, progress=False)
-    assert "'metrics', 'observation_budget'" in caplog.text
+    assert "the space also has 'observation_budget', which" in caplog.text
 
 
 @pytest.mark.parametrize(

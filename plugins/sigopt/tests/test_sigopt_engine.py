@@ -53,7 +53,7 @@ def fresh(program, **arguments):
 
 
 def test_nothing_of_what_the_engine_needs_is_left_behind(tmp_path):
-    """The folder's name is no project's, for which the client refuses to be imported."""
+    """The folder has no project's name, and the client refuses to be imported there."""
     folder = tmp_path / "ÄÖÜ"
     folder.mkdir()
     seen = json.loads(fresh(FRESH, cwd=folder))

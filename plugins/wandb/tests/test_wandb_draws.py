@@ -182,7 +182,7 @@ def test_a_search_leaves_numpys_random_numbers_alone_and_repeats_itself():
     assert [t.params for t in search(2).trials] != [t.params for t in first.trials]
 
 
-def test_bayes_heeds_the_trials_that_still_run():
+def test_bayes_takes_account_of_the_trials_that_still_run():
     study = hpsearch.search(
         lambda trial: (trial["x"] - 1) ** 2,
         {"x": Float(-5, 5)},

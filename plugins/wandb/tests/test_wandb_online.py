@@ -64,7 +64,7 @@ def test_what_the_agent_adds_is_no_parameter(server):
     """transformers put ``assignments`` and ``metric`` into every trial's parameters."""
 
     def objective(trial):
-        server.sweep.beside = {"assignments": {"value": {"lr": 1}}, "metric": {"value": "loss"}}
+        server.sweep.further = {"assignments": {"value": {"lr": 1}}, "metric": {"value": "loss"}}
         return trial["lr"]
 
     study = online(objective, n_trials=2)
@@ -74,7 +74,7 @@ def test_what_the_agent_adds_is_no_parameter(server):
 
 def test_a_proposal_outside_of_the_space_ends_the_search_and_its_run(server):
     def objective(trial):
-        server.sweep.beside = {"lr": {"value": 5.0}}
+        server.sweep.further = {"lr": {"value": 5.0}}
         return trial["lr"]
 
     with pytest.raises(BackendError, match="not in the space: parameter 'lr': 5.0"):

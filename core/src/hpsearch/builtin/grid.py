@@ -6,11 +6,11 @@ import bisect
 import math
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import SpaceError
-from hpsearch.plugins.backend import EXHAUSTED, Backend, Capabilities, Exhausted
+from hpsearch.plugins.backend import EXHAUSTED, USUAL, Backend, Exhausted
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.space.space import Space
 from hpsearch.validators import check_options, flag
@@ -39,41 +39,48 @@ class GridBackend(Backend):
     """Every combination of the parameters' values, the last parameter changing fastest."""
 
     api_version = 1
-    capabilities = Capabilities(
-        log=True,
-        step=True,
-        conditions=True,
-        multi_objective=True,
-        max_parallel=None,
-        replay=True,
-        seeding=True,
-        exhaustible=True,
-    )
+    capabilities = replace(USUAL, exhaustible=True)
     Options = GridOptions
 
     @hookimpl
     def hpsearch_open(self, study: Study) -> None:
         assert study.space is not None  # The core refuses a define-by-run search beforehand.
-        self._points = points(study.space)
+        listed = points(study.space)
         if self.options.shuffle:
-            self._points = _shuffled(study.space, random.Random(study.seed))
-        self._tried: set[tuple[tuple[str, str], ...]] = set()
+            listed = _shuffled(study.space, random.Random(study.seed))
+        self._untried = Untried(listed)
 
     @hookimpl
-    def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
+    def hpsearch_suggest(self) -> Mapping[str, Any] | Exhausted:
+        return self._untried.next()
+
+    @hookimpl
+    def hpsearch_start(self, trial: TrialRecord) -> None:
+        self._untried.remove(trial.params)
+
+    @hookimpl
+    def hpsearch_tell(self, trial: TrialRecord) -> None:
+        self._untried.remove(trial.params)
+
+
+class Untried:
+    """The points that no trial has had yet, in the order given."""
+
+    def __init__(self, points: Iterator[dict[str, Any]]) -> None:
+        self._points = points
+        self._tried: set[tuple[tuple[str, str], ...]] = set()
+
+    def next(self) -> Mapping[str, Any] | Exhausted:
+        """Return the next point, or ``EXHAUSTED``."""
         for point in self._points:
             # A point that was resumed or enqueued has been tried without being suggested.
             if _key(point) not in self._tried:
                 return point
         return EXHAUSTED
 
-    @hookimpl
-    def hpsearch_start(self, study: Study, trial: TrialRecord) -> None:
-        self._tried.add(_key(trial.params))
-
-    @hookimpl
-    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
-        self._tried.add(_key(trial.params))
+    def remove(self, point: Mapping[str, Any]) -> None:
+        """Take note of a point that a trial has."""
+        self._tried.add(_key(point))
 
 
 def points(space: Space) -> Iterator[dict[str, Any]]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.plugins.backend import Backend, Capabilities
+from hpsearch.plugins.backend import USUAL, Backend
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.study.seeds import derive_seed
 
@@ -24,16 +25,7 @@ class RandomBackend(Backend):
     """Independent draws from the space, or from each parameter as a running trial asks for it."""
 
     api_version = 1
-    capabilities = Capabilities(
-        log=True,
-        step=True,
-        conditions=True,
-        define_by_run=True,
-        multi_objective=True,
-        max_parallel=None,
-        replay=True,
-        seeding=True,
-    )
+    capabilities = replace(USUAL, define_by_run=True)
 
     @hookimpl
     def hpsearch_suggest(self, study: Study, trial: TrialRecord) -> Mapping[str, Any]:

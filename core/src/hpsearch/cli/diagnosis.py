@@ -27,7 +27,7 @@ from hpsearch.report.text import columns, shown_lines
 from hpsearch.space import dialects
 
 COMPANIONS = ("accelerate", "numpy", "pandas", "plotly", "pluggy", "torch", "transformers")
-"""What hpsearch works with, beside the engines that plugins bring."""
+"""What hpsearch works with, in addition to the engines that plugins bring."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ def _advice(cls: type[Backend]) -> str | None:
 
 
 def _engines(distribution: str) -> dict[str, str | None]:
-    """Return what a plugin's distribution always needs, beside hpsearch."""
+    """Return what a plugin's distribution always needs, in addition to hpsearch."""
     try:
         needs = metadata.requires(distribution) or []
     except metadata.PackageNotFoundError:

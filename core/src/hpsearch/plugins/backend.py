@@ -22,12 +22,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from hpsearch.study.capabilities import Capabilities
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from hpsearch.plugins.installers import Engine
+    from hpsearch.space.thresholds import Threshold
 
 __all__ = [
     "API_VERSION",
     "ENTRY_POINT_GROUP",
     "EXHAUSTED",
+    "USUAL",
     "Backend",
     "Capabilities",
     "Exhausted",
@@ -38,6 +42,17 @@ API_VERSION: Final = 1
 """The version of the hooks that this core speaks."""
 
 ENTRY_POINT_GROUP: Final = "hpsearch.backends"
+
+USUAL: Final = Capabilities(
+    log=True,
+    step=True,
+    conditions=True,
+    multi_objective=True,
+    max_parallel=None,
+    replay=True,
+    seeding=True,
+)
+"""What most engines can do. A backend says with :func:`dataclasses.replace` what is different."""
 
 
 class Exhausted(Enum):
@@ -67,12 +82,15 @@ class Backend:
         capabilities: What it can do.
         Options: A frozen dataclass: the options that ``search(..., **backend_options)`` accepts.
             Its ``__post_init__`` may raise ``OptionError`` for a value it refuses.
+        instead: What the engine's users know as an option and a search says in another way: the
+            name, and what the error tells them to write.
         engine: What ``hpsearch install`` installs for it, where pip alone cannot.
     """
 
     api_version: ClassVar[int]
     capabilities: ClassVar[Capabilities] = Capabilities()
     Options: ClassVar[type[Any]] = NoOptions
+    instead: ClassVar[Mapping[str, str]] = {}
     engine: ClassVar[Engine | None] = None
 
     def __init__(self, options: Any) -> None:
@@ -83,3 +101,20 @@ class Backend:
         """Return what the backend can do with these options, where they make a difference."""
         del options
         return cls.capabilities
+
+    @classmethod
+    def thresholds_for(cls, options: Any, directions: Sequence[str]) -> Sequence[Threshold] | None:
+        """Return the bounds on metrics that these options state, which the core then keeps.
+
+        Args:
+            options: The backend's options.
+            directions: The search's directions.
+
+        Returns:
+            The bounds; None leaves it to the native space, which may state some too.
+
+        Raises:
+            OptionError: A bound does not have the engine's form, or does not fit the directions.
+        """
+        del options, directions
+        return None

@@ -123,7 +123,7 @@ def hpsearch_start(study: Study, trial: TrialRecord) -> None:
     """A trial is about to run.
 
     Called once for each trial on every plugin, with its parameters as far as they are known (all
-    of them, but for a define-by-run search).
+    of them, except in a define-by-run search).
     """
 
 
@@ -145,9 +145,10 @@ def hpsearch_report(
 def hpsearch_constrain(study: Study, trial: TrialRecord) -> Mapping[str, float] | None:
     """Say what constraints the engine sees in a trial that is complete or pruned.
 
-    Called once, before anyone is told of the trial, and for each resumed trial. The values become
-    part of the record, so the journal, every export and the choice of the best run know them. A
-    value that the record has under that name already stays.
+    Called once, before anyone is told of the trial, and for each resumed trial, whose record has
+    what was answered in the earlier run. The values become part of the record, so the journal,
+    every export and the choice of the best run know them. A value that the record has under that
+    name already stays.
 
     Returns:
         Name to value, feasible where at most 0; None or an empty mapping for no constraints.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import EntryPoint, entry_points
+from types import MappingProxyType
 from typing import Any
 
 from hpsearch.errors import (
@@ -85,8 +86,10 @@ class Plugin:
         return backend
 
     def _check(self, cls: Any) -> None:
-        if not inspect.isclass(cls):
-            raise BackendError(f"{self}: {self.target} is {cls!r}, expected a class")
+        if not (inspect.isclass(cls) and issubclass(cls, Backend)):
+            raise BackendError(
+                f"{self}: {self.target} is {cls!r}, expected a class that inherits from Backend"
+            )
         spoken = getattr(cls, "api_version", None)
         if spoken != API_VERSION:
             older = isinstance(spoken, int) and spoken > API_VERSION
@@ -204,6 +207,8 @@ def read_options(
     given: dict[str, Any],
     others: Iterable[str] = (),
     elsewhere: Callable[[str], str] | None = None,
+    *,
+    instead: Mapping[str, str] = MappingProxyType({}),
 ) -> Any:
     """Return the typed options of a backend or an executor.
 
@@ -213,6 +218,7 @@ def read_options(
         given: Its options as the user wrote them.
         others: Names that are no options of it, and may have been meant.
         elsewhere: From an unknown name to what more the error says about it.
+        instead: What to write instead of some names.
 
     Raises:
         OptionError: An option is unknown, missing, or has a value that is refused.
@@ -220,6 +226,8 @@ def read_options(
     """
     known = [field.name for field in fields(cls.Options)]
     for name in given:
+        if name in instead:
+            raise OptionError(f"{name} is set elsewhere in hpsearch: {instead[name]}")
         if name not in known:
             raise OptionError(
                 f"{plugin} has no option {name!r}.{nearest(name, [*known, *others])} "

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from hpsearch.pruners.pruner import Pruner
 from hpsearch.pruners.ranked import Ranked
-from hpsearch.validators import flag, whole
+from hpsearch.validators import check_options, flag, whole
 
 if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord
 
 
+@dataclass(eq=False)
 class SuccessiveHalvingPruner(Pruner):
     """Lets only the best ``1 / reduction_factor`` of trials go on at each rung: ASHA.
 
@@ -34,21 +36,18 @@ class SuccessiveHalvingPruner(Pruner):
         ArgumentError: An option has a value that it cannot have.
     """
 
-    def __init__(
-        self,
-        min_resource: int = 1,
-        reduction_factor: int = 4,
-        min_early_stopping_rate: int = 0,
-        *,
-        by_report: bool = False,
-    ) -> None:
-        label = type(self).__name__
-        self.min_resource = whole(f"{label}: min_resource", min_resource, 1)
-        self.reduction_factor = whole(f"{label}: reduction_factor", reduction_factor, 2)
-        self.min_early_stopping_rate = whole(
-            f"{label}: min_early_stopping_rate", min_early_stopping_rate, 0
-        )
-        self.by_report = flag(f"{label}: by_report", by_report)
+    min_resource: int = 1
+    reduction_factor: int = 4
+    min_early_stopping_rate: int = 0
+    _: KW_ONLY
+    by_report: bool = False
+
+    def __post_init__(self) -> None:
+        label = f"{type(self).__name__}: "
+        check_options(self, whole, "min_resource", least=1, label=label)
+        check_options(self, whole, "reduction_factor", least=2, label=label)
+        check_options(self, whole, "min_early_stopping_rate", least=0, label=label)
+        check_options(self, flag, "by_report", label=label)
 
     def start(self) -> None:
         self._rungs: list[Ranked] = []
@@ -77,7 +76,5 @@ class SuccessiveHalvingPruner(Pruner):
         self._reached.pop(trial.number, None)
 
     def _step_of(self, rung: int) -> int:
-        step: int = self.min_resource * self.reduction_factor ** (
-            rung + self.min_early_stopping_rate
-        )
-        return step
+        power: int = self.reduction_factor ** (rung + self.min_early_stopping_rate)
+        return self.min_resource * power

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import bisect
 import math
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
 from hpsearch.pruners.pruner import Pruner
 from hpsearch.pruners.ranked import Ranked
 from hpsearch.study.outcome import TrialState
-from hpsearch.validators import flag, whole
+from hpsearch.validators import check_options, flag, whole
 
 if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord
 
 
+@dataclass(eq=False)
 class MedianPruner(Pruner):
     """Stops a trial whose best result so far is worse than the median of complete trials.
 
@@ -37,21 +39,18 @@ class MedianPruner(Pruner):
         ArgumentError: An option has a value that it cannot have.
     """
 
-    def __init__(
-        self,
-        n_startup_trials: int = 5,
-        n_warmup_steps: int = 0,
-        interval_steps: int = 1,
-        n_min_trials: int = 1,
-        *,
-        by_report: bool = False,
-    ) -> None:
-        label = type(self).__name__
-        self.n_startup_trials = whole(f"{label}: n_startup_trials", n_startup_trials, 0)
-        self.n_warmup_steps = whole(f"{label}: n_warmup_steps", n_warmup_steps, 0)
-        self.interval_steps = whole(f"{label}: interval_steps", interval_steps, 1)
-        self.n_min_trials = whole(f"{label}: n_min_trials", n_min_trials, 1)
-        self.by_report = flag(f"{label}: by_report", by_report)
+    n_startup_trials: int = 5
+    n_warmup_steps: int = 0
+    interval_steps: int = 1
+    n_min_trials: int = 1
+    _: KW_ONLY
+    by_report: bool = False
+
+    def __post_init__(self) -> None:
+        label = f"{type(self).__name__}: "
+        check_options(self, whole, "n_startup_trials", "n_warmup_steps", least=0, label=label)
+        check_options(self, whole, "interval_steps", "n_min_trials", least=1, label=label)
+        check_options(self, flag, "by_report", label=label)
 
     def start(self) -> None:
         self._complete = 0

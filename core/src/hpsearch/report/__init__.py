@@ -27,7 +27,7 @@ def write(study: Study, path: str | PathLike[str]) -> Path:
         The file's absolute path.
 
     Raises:
-        ArgumentError: ``path`` has a file that is no report of hpsearch; it stays as it is.
+        ArgumentError: ``path`` has a file that is not a report of hpsearch; it stays as it is.
         HpsearchError: plotly is not installed, or the file cannot be written.
     """
     files.check(path, files.PAGE)

@@ -1,6 +1,6 @@
 """A progress bar: trials of the total, the best value so far, how many were pruned or failed.
 
-The bar is tqdm's, which stands well beside the Trainer's own bars, in terminals and notebooks.
+The bar is tqdm's, which goes well with the Trainer's own bars, in terminals and notebooks.
 """
 
 from __future__ import annotations

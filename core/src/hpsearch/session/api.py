@@ -16,7 +16,7 @@ from hpsearch.execution.executor import AnyExecutor, Executor, ExecutorSpec
 from hpsearch.plugins import registry
 from hpsearch.plugins.hooks import Hooks, Role
 from hpsearch.session import session
-from hpsearch.session.checks import check_capabilities, read_directions
+from hpsearch.session.checks import check_capabilities, read_directions, read_thresholds
 from hpsearch.session.coordinator import Coordinator
 from hpsearch.session.failures import FailurePolicy
 from hpsearch.session.loop import AskTellLoop, DelegatedLoop
@@ -129,16 +129,19 @@ def search(
     spec = ExecutorSpec.of(executor)
     executor_options, backend_options = spec.split(backend_options)
     names = (*SEARCH_ARGUMENTS, *spec.options)
-    options = registry.read_options(plugin, cls, backend_options, names, spec.elsewhere)
+    options = registry.read_options(
+        plugin, cls, backend_options, names, spec.elsewhere, instead=cls.instead
+    )
     capabilities = _capabilities(plugin, cls, options)
     registry.check_implemented(str(plugin), cls, capabilities)
     source = read_source(space, define_by_run=capabilities.define_by_run)
     left_out = source.left_out(capabilities.dialect)
     if left_out:
         logger.warning("the space also has %s, which %s ignores", listed(left_out), plugin)
+    directions = read_directions(direction, source)
     study = Study(
         name,
-        read_directions(direction, source),
+        directions,
         n_trials=n_trials,
         timeout=timeout,
         seed=fresh_seed() if seed is None else seed,
@@ -148,15 +151,22 @@ def search(
         options=options,
         capabilities=capabilities,
         native_space=source.native_for(capabilities.dialect),
+        thresholds=read_thresholds(plugin, cls, options, source, directions),
         n_workers=n_workers,
         pruner=pruner,
     )
     check_capabilities(plugin, study, retries, executor)
     loop = _make_loop(spec, plugin, study, executor_options)
     hooks = Hooks()
-    policy = FailurePolicy(catch, max_failures)
     derives = source.function is not None and not isinstance(source.function, Nested)
-    coordinator = Coordinator(study, hooks, policy, str(plugin), retries=retries, derives=derives)
+    coordinator = Coordinator(
+        study,
+        hooks,
+        FailurePolicy(catch, max_failures),
+        str(plugin),
+        retries=retries,
+        derives=derives,
+    )
     if storage is not None:
         from hpsearch.storage.journal import Journal
 
@@ -169,7 +179,7 @@ def search(
         hooks.register(observer, Role.OBSERVER, f"observer {type(observer).__name__}")
     _register_progress(hooks, progress)
     hooks.register(loop, Role.CORE, spec.label)
-    evaluate = Evaluate(objective, source.function, len(study.directions))
+    evaluate = Evaluate(objective, source.function, len(directions))
     session.run(coordinator, hooks, plugin, evaluate, enqueued)
     return study
 

@@ -7,10 +7,19 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import validators
-from hpsearch.errors import ArgumentError, BackendError, CapabilityError, SpaceError, nearest
+from hpsearch.errors import (
+    ArgumentError,
+    BackendError,
+    CapabilityError,
+    HpsearchError,
+    SpaceError,
+    described,
+    nearest,
+)
 from hpsearch.execution.executor import Executor, LoopExecutor
 from hpsearch.space.distributions import Float, Int, Native
 from hpsearch.space.distributions import plain as scalar
+from hpsearch.space.thresholds import Threshold, check_thresholds
 from hpsearch.study.best import DIRECTIONS
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.serial import plain
@@ -18,7 +27,7 @@ from hpsearch.study.study import BestRun
 from hpsearch.study.trial import Trial
 
 if TYPE_CHECKING:
-    from hpsearch.plugins.backend import Capabilities
+    from hpsearch.plugins.backend import Backend, Capabilities
     from hpsearch.plugins.registry import Plugin
     from hpsearch.space.dialects import SpaceSource
     from hpsearch.space.distributions import Distribution
@@ -68,6 +77,34 @@ def _read_directions(what: str, given: str | Sequence[str]) -> tuple[str, ...]:
     if not directions:
         raise ArgumentError(f"{what} is empty, expected at least one")
     return directions
+
+
+def read_thresholds(
+    plugin: Plugin,
+    cls: type[Backend],
+    options: Any,
+    source: SpaceSource,
+    directions: Sequence[str],
+) -> tuple[Threshold, ...]:
+    """Return the bounds on metrics that the backend's options state, or else the space does.
+
+    Raises:
+        OptionError: A bound has not the engine's form, or does not fit the directions.
+        BackendError: The backend cannot say.
+    """
+    try:
+        stated = cls.thresholds_for(options, directions)
+    except HpsearchError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise BackendError(f"{plugin} failed in thresholds_for: {described(error)}") from error
+    speaker: object = plugin
+    if stated is None:
+        stated, speaker = source.thresholds(directions), f"the dialect of the space, for {plugin},"
+    try:
+        return check_thresholds(stated, directions)
+    except ValueError as error:
+        raise BackendError(f"{speaker} states the thresholds {error}") from None
 
 
 def check_capabilities(plugin: Plugin, study: Study, retries: int, executor: object) -> None:

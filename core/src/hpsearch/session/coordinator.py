@@ -9,6 +9,7 @@ observers.
 from __future__ import annotations
 
 import bisect
+import logging
 import math
 import os
 import threading
@@ -16,7 +17,15 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from hpsearch.errors import ArgumentError, BackendError, HpsearchError, SpaceError, listed, nearest
+from hpsearch.errors import (
+    ArgumentError,
+    BackendError,
+    HpsearchError,
+    ObjectiveError,
+    SpaceError,
+    listed,
+    nearest,
+)
 from hpsearch.plugins.backend import EXHAUSTED
 from hpsearch.plugins.hooks import Role
 from hpsearch.session.checks import check_fixed, check_suggested, read_enqueued
@@ -34,6 +43,9 @@ if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution
     from hpsearch.study.channel import Channel
     from hpsearch.study.study import Study
+
+
+logger = logging.getLogger("hpsearch")
 
 
 class Coordinator(Control):
@@ -114,7 +126,7 @@ class Coordinator(Control):
     def replay(self) -> None:
         """Tell the backend and the pruner every trial that ended in an earlier run."""
         for trial in self._trials:
-            if trial.ended_well and self._constrain_by_backend(trial):
+            if trial.ended_well and self._constrain(trial):
                 self._hooks.each("hpsearch_amend", study=self._study, trial=trial)
             self._hooks.each("hpsearch_tell", Role.BACKEND, study=self._study, trial=trial)
             self._hooks.each("hpsearch_tell", Role.PRUNER, study=self._study, trial=trial)
@@ -323,7 +335,7 @@ class Coordinator(Control):
                 outcome = self._checked_outcome(trial, outcome)
                 self._end(trial, outcome)
                 if trial.ended_well:
-                    self._constrain_by_backend(trial)
+                    self._constrain(trial)
                 if trial.state is TrialState.FAILED:
                     self._log.show(trial)
                 self._hooks.each("hpsearch_tell", study=self._study, trial=trial)
@@ -420,22 +432,39 @@ class Coordinator(Control):
         return value
 
     def _checked_outcome(self, trial: TrialRecord, outcome: Outcome) -> Outcome:
-        """Return the outcome, or a refusal where the trial did not ask for what was enqueued."""
+        """Return the outcome, or a refusal of a trial that left out what the search needs."""
         self._check_outcome(trial, outcome)
-        # One that is not complete may have ended before it came to ask.
-        complete = outcome.state is TrialState.COMPLETE
-        if not (complete and trial.fixed and trial.retry_of is None):
+        if outcome.state is not TrialState.COMPLETE:  # it may have ended before it came to that
             return outcome
+        refusal = self._unasked(trial) or self._unsaid(trial)
+        return outcome if refusal is None else Outcome.aborted(refusal)
+
+    def _unasked(self, trial: TrialRecord) -> SpaceError | None:
+        """Return an error if a trial did not ask for what was enqueued."""
+        if not trial.fixed or trial.retry_of is not None:
+            return None
         unasked = trial.fixed.keys() - trial.params.keys() - trial.derived.keys()
         if not unasked:
-            return outcome
+            return None
         name = min(unasked)
-        return Outcome.aborted(
-            SpaceError(
-                f"parameter {name!r} is set beforehand, and the trial did not ask for it."
-                f"{nearest(name, trial.params)} It asked for {listed(trial.params)}"
-            )
+        return SpaceError(
+            f"parameter {name!r} is set beforehand, and the trial did not ask for it."
+            f"{nearest(name, trial.params)} It asked for {listed(trial.params)}"
         )
+
+    def _unsaid(self, trial: TrialRecord) -> ObjectiveError | None:
+        """Return an error if no trial ever said a metric that has a threshold; else log it."""
+        for metric in (item.metric for item in self._study.thresholds if item.objective is None):
+            if metric in trial.constraints or trial.metric(metric) is not None:
+                continue
+            problem = (
+                f"trial {trial.number} says nothing of {metric!r}, which has a threshold; write "
+                f"trial.annotate({metric!r}, value) with a finite number in the objective"
+            )
+            if all(other.metric(metric) is None for other in self._trials):
+                return ObjectiveError(problem)
+            logger.warning("%s. The trial counts as beyond the threshold", problem)
+        return None
 
     def _check_outcome(self, trial: TrialRecord, outcome: Outcome) -> None:
         """Raise :class:`BackendError` if whoever ran a trial tells what no evaluation returns."""
@@ -455,9 +484,11 @@ class Coordinator(Control):
             return
         raise BackendError(f"trial {trial.number} was told {problem}")
 
-    def _constrain_by_backend(self, trial: TrialRecord) -> bool:
-        """Record what the backend says of a trial's constraints; return whether it says more."""
-        said = self._hooks.first("hpsearch_constrain", study=self._study, trial=trial)
+    def _constrain(self, trial: TrialRecord) -> bool:
+        """Record what thresholds and the backend say of a trial; return whether that is more."""
+        said = self._hooks.first("hpsearch_constrain", study=self._study, trial=trial) or {}
+        if self._study.thresholds:
+            said = {item.metric: trial.beyond(item) for item in self._study.thresholds} | said
         if not said:
             return False
         new = [name for name in said if name not in trial.constraints]

@@ -24,12 +24,17 @@ from hpsearch.errors import (
 )
 from hpsearch.space.distributions import Categorical, Float, Int, Native
 from hpsearch.space.space import Space
+from hpsearch.space.thresholds import Threshold
 
 ENTRY_POINT_GROUP: Final = "hpsearch.dialects"
 
 
 class Dialect(Protocol):
-    """An engine's native way of writing a space. A plugin's has every one of these names."""
+    """An engine's native way of writing a space.
+
+    A plugin's has every one of these names; one that inherits from this class has only to write
+    ``recognises``, ``read`` and ``write``.
+    """
 
     name: str
 
@@ -45,9 +50,23 @@ class Dialect(Protocol):
 
     def extra_settings(self, native: Any) -> Sequence[str]:
         """Name what the object says in addition to the space; only its own backend uses it."""
+        return ()
 
     def goals(self, native: Any) -> Sequence[str] | None:
         """Return the directions that the object states, one for each objective, None for none."""
+        return None
+
+    def thresholds(self, native: Any, directions: Sequence[str]) -> Sequence[Threshold]:
+        """Return the bounds on metrics that the object states; every backend keeps them.
+
+        Args:
+            native: The object.
+            directions: The search's directions.
+
+        Raises:
+            OptionError: A bound does not have the engine's form, or does not fit the directions.
+        """
+        return ()
 
     def write(self, space: Space) -> Any:
         """Return the space in this dialect.
@@ -57,7 +76,15 @@ class Dialect(Protocol):
         """
 
 
-_PROTOCOL: Final = ("name", "recognises", "read", "extra_settings", "goals", "write")
+_PROTOCOL: Final = (
+    "name",
+    "recognises",
+    "read",
+    "extra_settings",
+    "goals",
+    "thresholds",
+    "write",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +140,13 @@ class SpaceSource:
             return ()
         settings: Sequence[str] = _asked(self.dialect, "extra_settings", self.native)
         return settings
+
+    def thresholds(self, directions: Sequence[str]) -> Sequence[Threshold]:
+        """Return the bounds on metrics that the native object states."""
+        if self.dialect is None:
+            return ()
+        stated: Sequence[Threshold] = _asked(self.dialect, "thresholds", self.native, directions)
+        return stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +220,10 @@ def _read(dialect: Dialect, given: Any) -> Space:
     return space
 
 
-def _asked(dialect: Dialect, method: str, given: object) -> Any:
+def _asked(dialect: Dialect, method: str, given: object, *further: object) -> Any:
     """Call a method of a dialect; a mistake of the dialect's own is an error that names it."""
     try:
-        return getattr(dialect, method)(given)
+        return getattr(dialect, method)(given, *further)
     except HpsearchError:
         raise
     except (Exception, SystemExit) as error:

@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -34,11 +34,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch")
 
 _ENTER = """
-    INSERT INTO study (name, directions, space, seed, backend, n_trials, timeout, owner)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO study (name, directions, space, seed, backend, n_trials, timeout, thresholds, owner)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET
         space = excluded.space, backend = excluded.backend, n_trials = excluded.n_trials,
-        timeout = excluded.timeout, owner = excluded.owner, chosen = NULL
+        timeout = excluded.timeout, thresholds = excluded.thresholds, owner = excluded.owner,
+        chosen = NULL
     RETURNING key"""
 _WAIT = """
     INSERT OR IGNORE INTO trial (study, number, id, state, attempts, started, params, fixed)
@@ -62,7 +63,9 @@ _END = """
 _AMEND = "UPDATE trial SET attrs = ?, constraints = ? WHERE study = ? AND number = ?"
 _DESCRIBE = "UPDATE trial SET distributions = ? WHERE study = ? AND number = ?"
 _ENTERED = """
-    SELECT name, directions, space, seed, backend, n_trials, timeout, owner, chosen FROM study
+    SELECT
+        name, directions, space, seed, backend, n_trials, timeout, thresholds, owner, chosen
+    FROM study
     WHERE key = ?"""
 _KEPT = """
     SELECT COUNT(*) FILTER (WHERE state != 'waiting'), COALESCE(MAX(told), 0) FROM trial
@@ -252,8 +255,9 @@ class Journal:
             self._take_over(study, connection, row)
         space = None if study.space is None else study.space.to_json()
         what = (study.name, dumps(study.directions), space, study.seed)
-        how = (study.backend, study.n_trials, study.timeout, dumps(this_process()))
-        self._entered = (*what, *how)
+        how = (study.backend, study.n_trials, study.timeout)
+        thresholds = encode([asdict(threshold) for threshold in study.thresholds])
+        self._entered = (*what, *how, thresholds, dumps(this_process()))
         (key,) = connection.execute(_ENTER, self._entered).fetchone()
         self._waiting = frozenset(self._restorer.waiting)
         for number, params in self._restorer.waiting.items():
@@ -269,6 +273,7 @@ class Journal:
                 "it was started with, or another name="
             )
         study.seed = recorded.seed
+        study.thresholds = study.thresholds or recorded.thresholds
         key = row["key"]
         rows = schema.read_trials(self._path, connection, row)
         self._told = max((item.told or 0 for item in rows), default=0)
@@ -487,6 +492,12 @@ def _differences(recorded: Study, given: Study, seed_given: bool) -> Iterator[st
         yield f"its directions are {listed(recorded.directions)}, not {listed(given.directions)}"
     if seed_given and recorded.seed != given.seed:
         yield f"its seed is {recorded.seed}, not {given.seed}"
+    kept = {threshold.metric: threshold for threshold in recorded.thresholds}
+    asked = {threshold.metric: threshold for threshold in given.thresholds}
+    for metric in {**kept, **asked} if kept and asked else ():
+        if kept.get(metric) != asked.get(metric):
+            bounds = (kept.get(metric, "anything"), asked.get(metric, "anything"))
+            yield "metric {!r} has to be {}, not {}".format(metric, *bounds)
     if recorded.space is None or given.space is None:
         return
     before, now = recorded.space, given.space

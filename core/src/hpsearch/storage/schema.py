@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from hpsearch import validators
 from hpsearch.errors import ArgumentError, HpsearchError, JournalError, brief
 from hpsearch.space.space import Space
+from hpsearch.space.thresholds import Threshold, check_thresholds
 from hpsearch.study.best import DIRECTIONS
 from hpsearch.study.outcome import INTERRUPTED, TrialState
 from hpsearch.study.record import TrialRecord
@@ -39,7 +40,7 @@ _SCHEMA = (
     """CREATE TABLE study (
         key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, directions TEXT NOT NULL, space TEXT,
         seed INTEGER NOT NULL, backend TEXT NOT NULL, n_trials INTEGER, owner TEXT NOT NULL,
-        timeout REAL, chosen TEXT)""",
+        timeout REAL, chosen TEXT, thresholds TEXT)""",
     """CREATE TABLE trial (
         study INTEGER NOT NULL, number INTEGER NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL,
         attempts INTEGER NOT NULL, retry_of INTEGER, started REAL NOT NULL, ended REAL,
@@ -55,6 +56,7 @@ _SCHEMA = (
 _SINCE_VERSION_1 = {  # of hpsearch 0.1.0
     ("study", "timeout"): "REAL",
     ("study", "chosen"): "TEXT",
+    ("study", "thresholds"): "TEXT",
     ("trial", "duration"): "REAL",
     ("trial", "constraints"): "TEXT",
     ("trial", "told"): "INTEGER",
@@ -300,6 +302,11 @@ def read_study(path: Path, row: sqlite3.Row, trials: list[TrialRecord] | None = 
             isinstance(chosen, list) and all(type(number) is int for number in chosen)
         ):
             raise ValueError(f"chosen is {brief(chosen)}, expected a list of numbers")
+        stated = _read(facts, "thresholds", _read_thresholds) or ()
+        try:
+            thresholds = check_thresholds(stated, directions)
+        except ValueError as error:
+            raise ValueError(f"thresholds is {error}") from None
         read_owner(facts)
     study = Study(
         name,
@@ -310,10 +317,18 @@ def read_study(path: Path, row: sqlite3.Row, trials: list[TrialRecord] | None = 
         space=space,
         parameter_names=None if space is None else tuple(space.parameters),
         backend=facts["backend"],
+        thresholds=thresholds,
         trials=trials,
     )
     study.chosen = None if chosen is None else tuple(chosen)
     return study
+
+
+def _read_thresholds(text: str) -> list[Threshold]:
+    stated = loads(text)
+    if not isinstance(stated, list):
+        raise TypeError("expected a list")
+    return [Threshold(**item) for item in stated]
 
 
 def read_owner(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,15 +6,18 @@ trial that runs elsewhere, in that trial's copy. Everybody else reads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from hpsearch.study.outcome import Outcome, TrialError, TrialState
 from hpsearch.study.seeds import derive_seed
+from hpsearch.validators import is_number
 
 if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution
+    from hpsearch.space.thresholds import Threshold
 
 
 _Key = TypeVar("_Key")
@@ -163,6 +166,33 @@ class TrialRecord(Mapping[str, Any]):
     def feasible(self) -> bool:
         """Whether every constraint is at most 0, as for a trial without any."""
         return not self.constraints or all(value <= 0 for value in self.constraints.values())
+
+    @property
+    def result(self) -> tuple[float, ...] | None:
+        """The objectives of a complete trial, what a pruned one reported last, else None."""
+        if self.state is TrialState.PRUNED and self.intermediate:
+            return self.intermediate[next(reversed(self.intermediate))]
+        return self.objectives
+
+    def metric(self, name: str) -> float | None:
+        """Return what the trial annotated as a metric, or its evaluation has under that name.
+
+        Returns:
+            A finite number, or None where there is none.
+        """
+        evaluated = self.attrs.get("metrics")
+        for facts in (self.attrs, evaluated if isinstance(evaluated, Mapping) else {}):
+            value = facts.get(name)
+            if is_number(value) and math.isfinite(value):
+                return float(value)
+        return None
+
+    def beyond(self, threshold: Threshold) -> float:
+        """Return how far an ended trial is beyond a threshold, at most 0 where it keeps it."""
+        if threshold.objective is None:
+            return threshold.beyond(self.metric(threshold.metric))
+        value = math.nan if self.result is None else self.result[threshold.objective]
+        return threshold.beyond(value if math.isfinite(value) else None)
 
     @property
     def checkpoint(self) -> str | None:

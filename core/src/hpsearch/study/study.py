@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hpsearch.space.distributions import Distribution
     from hpsearch.space.space import Space
+    from hpsearch.space.thresholds import Threshold
     from hpsearch.study.control import Control
     from hpsearch.study.record import TrialRecord
 
@@ -74,6 +75,7 @@ class Study:
         capabilities: What the backend can do, with these options.
         native_space: The space as the user wrote it, where that is the backend's own dialect; else
             None.
+        thresholds: The bounds that metrics of each trial have to keep, whatever the backend.
         n_workers: How many trials may run at a time, None where the user did not say.
         pruner: The core's pruner, None where there is none or the backend prunes itself.
         native: The engine's own study or result, where the backend has one.
@@ -97,6 +99,7 @@ class Study:
         options: Any = None,
         capabilities: Capabilities | None = None,
         native_space: Any = None,
+        thresholds: Sequence[Threshold] = (),
         n_workers: int | None = None,
         pruner: Any = None,
         trials: list[TrialRecord] | None = None,
@@ -112,6 +115,7 @@ class Study:
         self.options = options
         self.capabilities = Capabilities() if capabilities is None else capabilities
         self.native_space = native_space
+        self.thresholds = tuple(thresholds)
         self.n_workers = n_workers
         self.pruner = pruner
         self.native: Any = None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
-import os
 import pickle
-from collections.abc import Iterator
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.execution.environment import environment
 from hpsearch.execution.executor import Executor
 from hpsearch.execution.forks import run_in_this_process
 from hpsearch.execution.messages import MessageChannel, answer
@@ -67,7 +65,7 @@ class OtherProcess(Executor):
         context = multiprocessing.get_context("spawn")
         self._pipe, far = context.Pipe()
         self._process = context.Process(target=_work, args=(far, pickle.dumps(evaluate)))
-        with _safe_path():
+        with environment({"PYTHONSAFEPATH": "1"}):  # as -P does: nothing of the working directory
             self._process.start()
         far.close()
 
@@ -91,20 +89,6 @@ class OtherProcess(Executor):
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-
-
-@contextlib.contextmanager
-def _safe_path() -> Iterator[None]:
-    """Have processes that start import nothing from the working directory, as -P does."""
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _work(pipe: Connection, pickled: bytes) -> None:

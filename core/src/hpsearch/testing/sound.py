@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hpsearch.plugins.backend import Backend, Capabilities, Exhausted
+from hpsearch.plugins.backend import USUAL, Backend, Capabilities, Exhausted
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.study.seeds import derive_seed
 from hpsearch.validators import check_options, number
@@ -39,16 +39,7 @@ class Sound(Backend):
     """Independent draws, with every capability of an ask/tell backend that needs no memory."""
 
     api_version = 1
-    capabilities = Capabilities(
-        log=True,
-        step=True,
-        conditions=True,
-        define_by_run=True,
-        multi_objective=True,
-        max_parallel=None,
-        replay=True,
-        seeding=True,
-    )
+    capabilities = replace(USUAL, define_by_run=True)
     Options: ClassVar[type[Any]] = SoundOptions
 
     @hookimpl

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.errors import BackendError
-from hpsearch.plugins.backend import Backend, Capabilities
+from hpsearch.plugins.backend import USUAL, Backend
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
 from hpsearch_optuna.constraints import (
+    JUDGED,
     constraints,
     constraints_of,
     has_constraints,
@@ -36,17 +38,7 @@ class OptunaBackend(Backend):
     """Optuna's samplers and pruners, through ``study.ask`` and ``study.tell``."""
 
     api_version = 1
-    capabilities = Capabilities(
-        log=True,
-        step=True,
-        conditions=True,
-        define_by_run=True,
-        pruning=True,
-        multi_objective=True,
-        max_parallel=None,
-        replay=True,
-        seeding=True,
-    )
+    capabilities = replace(USUAL, define_by_run=True, pruning=True)
     Options = OptunaOptions
 
     _native: optuna.Study
@@ -117,6 +109,8 @@ class OptunaBackend(Backend):
         if not self._is_constrained:
             return {}
         if trial.native is None:
+            if JUDGED in trial.constraints:
+                return {}  # The record has what constraints_func answered when the trial ended.
             return constraints_of(self._native.sampler, to_optuna_trial(trial, study))
         # The sampler asks its constraints_func when the trial is told, and asks it once.
         self._end(trial)

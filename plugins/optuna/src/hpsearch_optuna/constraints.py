@@ -17,6 +17,9 @@ logger = logging.getLogger("hpsearch")
 
 _LIST = "constraints"
 
+JUDGED = "0"
+"""The name of what ``constraints_func`` answers first: a trial that has it was judged."""
+
 
 def has_constraints(sampler: optuna.samplers.BaseSampler) -> bool:
     """Whether a sampler has a ``constraints_func``."""

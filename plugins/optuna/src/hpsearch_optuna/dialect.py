@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.space.dialects import Dialect
 from hpsearch.space.space import Space
 from hpsearch_optuna.space import draw, from_optuna, kind_of, to_optuna
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     import optuna
 
 
-class OptunaDialect:
+class OptunaDialect(Dialect):
     """Reads and writes what ``study.ask(fixed_distributions)`` takes; writes functions too.
 
     Reading a define-by-run function is the core's own: every backend can be given one.
@@ -35,15 +36,6 @@ class OptunaDialect:
             SpaceError: A choice of the named categorical is not a JSON scalar.
         """
         return Space({name: from_optuna(distribution) for name, distribution in native.items()})
-
-    def extra_settings(self, native: Mapping[str, Any]) -> tuple[str, ...]:
-        """Distributions say nothing in addition to the space."""
-        del native
-        return ()
-
-    def goals(self, native: Mapping[str, Any]) -> None:
-        """Distributions state no direction."""
-        del native
 
     def write(self, space: Space) -> dict[str, Any] | DefineByRun:
         """Return Optuna's distributions by name, or a function where the space has conditions.

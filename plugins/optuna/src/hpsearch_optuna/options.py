@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field
 from typing import Any
 
 from hpsearch.errors import OptionError
-from hpsearch.validators import check_options, flag, text
+from hpsearch.validators import check_options, flag, having, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +31,13 @@ class OptunaOptions:
     load_if_exists: bool = False
 
     def __post_init__(self) -> None:
-        _check_object("sampler", self.sampler, "sample_independent", "optuna.samplers.TPESampler()")
-        _check_object("pruner", self.pruner, "prune", "optuna.pruners.MedianPruner()")
+        sampler, pruner = "optuna.samplers.TPESampler()", "optuna.pruners.MedianPruner()"
+        check_options(self, having, "sampler", attribute="sample_independent", example=sampler)
+        check_options(self, having, "pruner", attribute="prune", example=pruner)
         if not isinstance(self.storage, str):
-            _check_object("storage", self.storage, "create_new_study", "'sqlite:///optuna.db'")
+            storage = "'sqlite:///optuna.db'"
+            check_options(self, having, "storage", attribute="create_new_study", example=storage)
         check_options(self, text, "study_name")
         check_options(self, flag, "load_if_exists")
         if self.load_if_exists and self.storage is not None and self.study_name is None:
             raise OptionError("load_if_exists=True needs study_name=, the study to continue")
-
-
-def _check_object(option: str, given: Any, method: str, example: str) -> None:
-    if given is None or (hasattr(given, method) and not inspect.isclass(given)):
-        return
-    what = f"the class {given.__name__}" if inspect.isclass(given) else repr(given)
-    raise OptionError(f"{option} is {what}, expected an object such as {example}")

@@ -68,8 +68,8 @@ def draws(space: Space) -> dict[str, Draw]:
     """Return, for each parameter of a space, what asks an Optuna trial for its value.
 
     Raises:
-        SpaceError: Optuna cannot count the steps of a parameter, or has not all its values; the
-            parameter is named.
+        SpaceError: Optuna cannot count the steps of a parameter, or does not have all its values;
+            the parameter is named.
     """
     return {name: draw(name, item) for name, item in space.parameters.items()}
 
@@ -81,7 +81,7 @@ def draw(name: str, distribution: Distribution) -> Draw:
     other choices, under this name.
 
     Raises:
-        SpaceError: Optuna, which computes in floats, has not every value of it.
+        SpaceError: Optuna, which computes in floats, does not have every value of it.
     """
     try:
         check_exact(distribution, "Optuna")

@@ -81,7 +81,7 @@ def take_over(native: optuna.Study, study: Study) -> list[optuna.trial.FrozenTri
     """Make the trials that ended in Optuna's storage the study's own, and return them.
 
     Those that wait there are run in this search. Those that run there are left alone: another
-    process may be at them.
+    process may run them.
 
     Raises:
         SpaceError: One does not fit the study's space.

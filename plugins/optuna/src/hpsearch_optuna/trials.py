@@ -68,6 +68,7 @@ def to_optuna_trial(trial: TrialRecord, study: Study) -> optuna.trial.FrozenTria
         user_attrs=dict(trial.attrs),
         system_attrs=constraints_as_attrs(trial.constraints),
     )
+    frozen.number = trial.number
     # Optuna keeps local times without a zone.
     frozen.datetime_start = datetime.fromtimestamp(trial.started)  # noqa: DTZ006
     frozen.datetime_complete = datetime.fromtimestamp(trial.ended or trial.started)  # noqa: DTZ006

@@ -5,35 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from hpsearch.plugins.backend import Backend, Capabilities
+from hpsearch.plugins.backend import USUAL, Backend, Capabilities
 from hpsearch.plugins.hookspecs import hookimpl
-from hpsearch_ray.options import RayOptions
+from hpsearch_ray.options import INSTEAD, RayOptions
 
 if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
     from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch_ray.engine import Engine
+    from hpsearch_ray.setup import TuneSetup
 
 
 class RayBackend(Backend):
     """Ray Tune's search algorithms, schedulers and workers."""
 
     api_version = 1
-    capabilities = Capabilities(
-        log=True,
-        step=True,
-        conditions=True,
-        multi_objective=True,
-        max_parallel=None,
-        replay=True,
-        seeding=True,
-        owns_loop=True,
-        dialect="ray",
-    )
+    capabilities = replace(USUAL, owns_loop=True, dialect="ray")
     Options = RayOptions
+    instead = INSTEAD
 
-    _engine: Engine
+    _setup: TuneSetup
 
     def __init__(self, options: RayOptions) -> None:
         super().__init__(options)
@@ -53,21 +44,21 @@ class RayBackend(Backend):
 
     @hookimpl
     def hpsearch_open(self, study: Study) -> None:
-        from hpsearch_ray.engine import Engine
+        from hpsearch_ray.setup import TuneSetup
 
-        self._engine = Engine.of(study, self.options)
+        self._setup = TuneSetup.of(study, self.options)
 
     @hookimpl
     def hpsearch_run(self, study: Study, evaluate: Evaluate) -> bool:
         from hpsearch_ray import loop
 
         self._running = True
-        loop.run(study, evaluate, self.options, self._engine)
+        loop.run(study, evaluate, self.options, self._setup)
         return True
 
     @hookimpl
     def hpsearch_tell(self, trial: TrialRecord) -> None:
         # Tune tells the search algorithm itself of what it suggested.
         if not self._running or trial.fixed:
-            assert self._engine.proposals is not None
-            self._engine.proposals.replay(trial)
+            assert self._setup.proposals is not None
+            self._setup.proposals.replay(trial)

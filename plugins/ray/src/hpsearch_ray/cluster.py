@@ -17,6 +17,7 @@ from ray._private.utils import read_ray_address  # no public name; tried on Ray 
 from ray.exceptions import RayError
 
 from hpsearch.errors import BackendError, OptionError
+from hpsearch.execution.environment import environment
 
 if TYPE_CHECKING:
     from hpsearch_ray.options import RayOptions
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch")
 
 _QUIET = {
-    # They name each file that Tune wrote or has not yet, and failures that the history shows too.
+    # They name each file that Tune wrote or is to write, and failures that the history shows too.
     "ray.tune": logging.WARNING,
     "ray.tune.logger.logger": logging.ERROR,
     "ray.tune.tune": logging.CRITICAL,
@@ -121,20 +122,14 @@ def tune_settings(options: RayOptions) -> Iterator[None]:
         # Ray's newer output prints even where it is asked not to, and has no reporters.
         "RAY_AIR_NEW_OUTPUT": "0",
     }
-    before = {name: os.environ.get(name) for name in settings}
     levels = {name: logging.getLogger(name).level for name in _QUIET}
-    os.environ.update(settings)
     if not options.verbose:
         for name, level in _QUIET.items():
             logging.getLogger(name).setLevel(level)
     try:
-        yield
+        with environment(settings):
+            yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
 

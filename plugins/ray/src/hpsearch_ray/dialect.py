@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpsearch.errors import SpaceError
+from hpsearch.space.dialects import Dialect
 from hpsearch.space.space import Space
 from hpsearch_ray.domains import GRID, is_domain, is_grid, read_value, write_distribution
 
 
-class RayDialect:
+class RayDialect(Dialect):
     """Reads and writes what ``tune.Tuner(param_space=...)`` takes."""
 
     name = "ray"
@@ -33,10 +34,6 @@ class RayDialect:
     def extra_settings(self, native: Mapping[str, Any]) -> tuple[str, ...]:
         """Name the grids: other backends take their values for choices."""
         return (GRID,) if any(is_grid(value) for value in _leaves(native)) else ()
-
-    def goals(self, native: Mapping[str, Any]) -> None:
-        """Ray's spaces state no direction."""
-        del native
 
     def write(self, space: Space) -> dict[str, Any]:
         """Return Ray's domains by name, nested where the space has groups.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hpsearch.space.space import Space
     from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
-    from hpsearch_ray.engine import Engine
+    from hpsearch_ray.setup import TuneSetup
 
 
 class Driver:
@@ -44,15 +44,15 @@ class Driver:
         interrupted: Whether Ctrl-C was pressed.
     """
 
-    def __init__(self, study: Study, engine: Engine) -> None:
+    def __init__(self, study: Study, setup: TuneSetup) -> None:
         self.study = study
-        self.space: Space | None = None if engine.proposals is None else study.space
+        self.space: Space | None = None if setup.proposals is None else study.space
         self.live: dict[str, TuneTrial] = {}
         self.error: Exception | None = None
         self.interrupted = False
         self._lock = threading.RLock()
-        self._scheduler = engine.scheduler
-        self._prefix = engine.prefix
+        self._scheduler = setup.scheduler
+        self._prefix = setup.prefix
         self._trials: dict[str, TrialRecord] = {}
         self._outcomes: dict[str, Outcome] = {}
         self._done_enough: set[str] = set()

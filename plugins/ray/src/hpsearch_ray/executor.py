@@ -95,7 +95,7 @@ class RayExecutor(LoopExecutor):
             KeyboardInterrupt: Ctrl-C ended the run, in order.
         """
         from hpsearch_ray import loop
-        from hpsearch_ray.engine import Engine
+        from hpsearch_ray.setup import TuneSetup
 
-        engine = Engine.of_another(study, self.n_workers)
-        loop.run(study, evaluate, self._options, engine, self._workers_per_trial)
+        setup = TuneSetup.of_another(study, self.n_workers)
+        loop.run(study, evaluate, self._options, setup, self._workers_per_trial)

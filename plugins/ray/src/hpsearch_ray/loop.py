@@ -20,27 +20,27 @@ from hpsearch.execution.pickling import dump_evaluation
 from hpsearch_ray.broker import serving
 from hpsearch_ray.cluster import connected, interruptible, tune_settings
 from hpsearch_ray.driver import Driver
-from hpsearch_ray.engine import changes_trials
 from hpsearch_ray.group import Group
 from hpsearch_ray.hooks import Reports, Trials, read_criterion
 from hpsearch_ray.metrics import metric_names, mode_of
 from hpsearch_ray.object_ref import sent
 from hpsearch_ray.resources import Capacity, resources_of_a_trial
 from hpsearch_ray.search import Search
+from hpsearch_ray.setup import changes_trials
 from hpsearch_ray.trainable import Work
 
 if TYPE_CHECKING:
     from hpsearch.execution.evaluate import Evaluate
     from hpsearch.study.study import Study
-    from hpsearch_ray.engine import Engine
     from hpsearch_ray.options import RayOptions
+    from hpsearch_ray.setup import TuneSetup
 
 
 def run(
     study: Study,
     evaluate: Evaluate,
     options: RayOptions,
-    engine: Engine,
+    setup: TuneSetup,
     workers_per_trial: int = 1,
 ) -> None:
     """Run the study's trials on Ray until no more may start.
@@ -54,10 +54,10 @@ def run(
         KeyboardInterrupt: Ctrl-C ended the run, in order.
     """
     packed = dump_evaluation(evaluate, ray.cloudpickle.dumps)
-    driver = Driver(study, engine)
+    driver = Driver(study, setup)
     with connected(options):
         try:
-            _tune(driver, packed, options, engine, workers_per_trial)
+            _tune(driver, packed, options, setup, workers_per_trial)
         finally:
             driver.release()
     if driver.interrupted:
@@ -68,11 +68,11 @@ def run(
 
 
 def _tune(
-    driver: Driver, packed: bytes, options: RayOptions, engine: Engine, workers_per_trial: int
+    driver: Driver, packed: bytes, options: RayOptions, setup: TuneSetup, workers_per_trial: int
 ) -> None:
     study = driver.study
     resources = resources_of_a_trial(options.resources_per_trial, workers_per_trial)
-    capacity = Capacity(resources, engine.most, changes_trials(engine.scheduler))
+    capacity = Capacity(resources, setup.most, changes_trials(setup.scheduler))
     search = f"hpsearch-{secrets.token_hex(8)}"
     work = Work(search, driver.space, len(study.directions), study.seed, str(Path.cwd()))
     if workers_per_trial > 1:
@@ -92,9 +92,9 @@ def _tune(
         ):
             analysis = tune.run(
                 work.as_trainable(name),
-                name=f"{name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}_{engine.prefix}",
-                search_alg=Search(driver, capacity, engine.proposals),
-                scheduler=engine.scheduler,
+                name=f"{name}_{time.strftime('%Y-%m-%d_%H-%M-%S')}_{setup.prefix}",
+                search_alg=Search(driver, capacity, setup.proposals),
+                scheduler=setup.scheduler,
                 stop=Reports(driver, read_criterion(options.stop)),
                 callbacks=[Trials(driver), *options.callbacks, *loggers],
                 resources_per_trial=resources,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Final
 
 from hpsearch.errors import OptionError
-from hpsearch.validators import check_options, flag, mapping, number, seconds, text, whole
+from hpsearch.validators import check_options, flag, having, mapping, number, seconds, text, whole
 
-_INSTEAD: Final = {
+INSTEAD: Final = {
     "config": "the space is search()'s second argument, and the Trainer's hp_space",
     "num_samples": "n_trials= says how many trials the search has",
     "metric": "the objective is reported as 'objective'",
@@ -82,34 +81,20 @@ class RayOptions:
     reuse_actors: bool = True
     trial_name_creator: Any = None
     trial_dirname_creator: Any = None
-    config: Any = None
-    num_samples: Any = None
-    metric: Any = None
-    mode: Any = None
-    fail_fast: Any = None
-    raise_on_failed_trial: Any = None
-    local_dir: Any = None
-    restore: Any = None
-    resume_config: Any = None
-    checkpoint_freq: Any = None
-    checkpoint_at_end: Any = None
 
     def __post_init__(self) -> None:
-        for name, instead in _INSTEAD.items():
-            if getattr(self, name) is not None:
-                raise OptionError(f"{name} is set elsewhere in hpsearch: {instead}")
-        _check_object("search_alg", self.search_alg, "on_trial_complete", "OptunaSearch()")
-        _check_object("scheduler", self.scheduler, "choose_trial_to_run", "ASHAScheduler()")
+        for name, attribute, example in _OBJECTS:
+            by_name = name in ("search_alg", "scheduler") and isinstance(getattr(self, name), str)
+            if not by_name:
+                check_options(self, having, name, attribute=attribute, example=example)
         _check_resources(self.resources_per_trial)
         check_options(self, whole, "max_concurrent_trials", "keep_checkpoints_num", least=1)
         check_options(self, seconds, "time_budget_s")
         check_options(self, whole, "verbose", below=4)
         check_options(self, text, "address")
         check_options(self, flag, "reuse_actors")
-        _check_object("failure_config", self.failure_config, "max_failures", "FailureConfig()")
         if getattr(self.failure_config, "fail_fast", False):
-            raise OptionError(f"failure_config has fail_fast: {_INSTEAD['fail_fast']}")
-        _check_object("checkpoint_config", self.checkpoint_config, "num_to_keep", "...Config()")
+            raise OptionError(f"failure_config has fail_fast: {INSTEAD['fail_fast']}")
         if self.checkpoint_config is not None and (
             self.keep_checkpoints_num is not None or self.checkpoint_score_attr is not None
         ):
@@ -147,6 +132,14 @@ class RayOptions:
         return any("add_evaluated_point" in vars(c) and c.__name__ != "Searcher" for c in classes)
 
 
+_OBJECTS: Final = (
+    ("search_alg", "on_trial_complete", "OptunaSearch()"),
+    ("scheduler", "choose_trial_to_run", "ASHAScheduler()"),
+    ("failure_config", "max_failures", "FailureConfig()"),
+    ("checkpoint_config", "num_to_keep", "CheckpointConfig()"),
+)
+"""Options that are Ray's own objects: what each has, and an example of it."""
+
 _PAUSING: Final = {
     "PopulationBasedTraining",
     "PopulationBasedTrainingReplay",
@@ -154,17 +147,6 @@ _PAUSING: Final = {
     "ResourceChangingScheduler",
 }
 _PAUSING_NAMES: Final = {"pbt", "pbt_replay", "pb2", "hyperband", "hb_bohb", "resource_changing"}
-
-OPTION_NAMES: Final = tuple(f.name for f in fields(RayOptions) if f.name not in _INSTEAD)
-"""The options that do something; the others say what to use instead."""
-
-
-def _check_object(option: str, given: Any, attribute: str, example: str) -> None:
-    by_name = option in ("search_alg", "scheduler") and isinstance(given, str)
-    if given is None or by_name or (hasattr(given, attribute) and not inspect.isclass(given)):
-        return
-    what = f"the class {given.__name__}" if inspect.isclass(given) else repr(given)
-    raise OptionError(f"{option} is {what}, expected an object such as {example}")
 
 
 def _check_resources(given: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ from hpsearch.errors import (
     SpaceError,
     listed,
 )
-from hpsearch.plugins.backend import Backend, Capabilities
+from hpsearch.plugins.backend import USUAL, Backend, Capabilities
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.space.space import Space
+from hpsearch.space.thresholds import Threshold
 from hpsearch.study.outcome import INTERRUPTED, TrialState
 from hpsearch.study.record import TrialRecord
 from hpsearch_sigopt import runs
@@ -25,7 +26,7 @@ from hpsearch_sigopt.body import experiment_body, said
 from hpsearch_sigopt.connect import connect
 from hpsearch_sigopt.constraints import constrain
 from hpsearch_sigopt.engine import ENGINE
-from hpsearch_sigopt.experiment import Experiment, create
+from hpsearch_sigopt.experiment import Experiment, Observation, create
 from hpsearch_sigopt.lite import LiteExperiment
 from hpsearch_sigopt.metrics import Metrics
 from hpsearch_sigopt.options import SigOptOptions
@@ -44,16 +45,7 @@ class SigOptBackend(Backend):
     """SigOpt's optimiser, in this process or on a server, through SigOpt's own client."""
 
     api_version = 1
-    capabilities = Capabilities(
-        log=True,
-        step=True,
-        conditions=True,
-        multi_objective=True,
-        max_parallel=1,
-        replay=True,
-        seeding=True,
-        dialect=DIALECT,
-    )
+    capabilities = replace(USUAL, max_parallel=1, dialect=DIALECT)
     Options = SigOptOptions
     engine = ENGINE
 
@@ -72,6 +64,13 @@ class SigOptBackend(Backend):
             max_parallel=options.parallel_bandwidth,
             seeding=False,
         )
+
+    @classmethod
+    def thresholds_for(
+        cls, options: SigOptOptions, directions: Sequence[str]
+    ) -> list[Threshold] | None:
+        """Return the thresholds of ``metrics=``."""
+        return None if options.metrics is None else Metrics(options.metrics, directions).thresholds
 
     @hookimpl
     def hpsearch_open(self, study: Study) -> None:
@@ -118,14 +117,10 @@ class SigOptBackend(Backend):
             values = self._metrics.values(trial)
             assignments = self._space.encode(trial.params)
             facts = {**_facts(study), "trial": trial.number}
-            self._experiment.observe(trial.native, assignments, values, facts)
+            self._experiment.observe(trial.native, Observation(facts, assignments, values))
         self._observed += 1
         if self._budget is not None and self._observed >= self._budget:
             study.history.request_stop(f"SigOpt's budget of {self._budget} observations is spent")
-
-    @hookimpl
-    def hpsearch_constrain(self, trial: TrialRecord) -> Mapping[str, float]:
-        return self._metrics.constraints(trial)
 
     @hookimpl
     def hpsearch_close(self, study: Study, error: BaseException | None) -> None:
@@ -133,7 +128,7 @@ class SigOptBackend(Backend):
             self._refreshed(study)
 
     def _refreshed(self, study: Study) -> Any:
-        """Return the experiment as it is now; what a search found does not hang on it."""
+        """Return the experiment as it is now; a search needs no answer to end well."""
         try:
             study.native = self._experiment.refresh()
         except HpsearchError as problem:
@@ -141,7 +136,7 @@ class SigOptBackend(Backend):
         return study.native
 
     def _check_said(self, trial: TrialRecord) -> None:
-        """Speak up for a metric that a trial says nothing of; raise if no trial ever did."""
+        """Log which metrics a trial says nothing of; raise if no trial ever said them."""
         if trial.state is not TrialState.COMPLETE:
             return
         missing = self._metrics.missing(trial)

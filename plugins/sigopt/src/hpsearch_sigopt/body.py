@@ -49,11 +49,11 @@ def experiment_body(
         "type": said(study, options, "type"),
         "num_solutions": said(study, options, "num_solutions"),
     }
-    beside = {name: said(study, options, name) for name in _SERVER_KEYS}
+    for_server = {name: said(study, options, name) for name in _SERVER_KEYS}
     if options.on_server:
-        bandwidth = beside["parallel_bandwidth"] or study.n_workers or 1
-        body |= {**beside, "parallel_bandwidth": bandwidth}
-    elif any(beside.values()):
-        unused = [name for name, value in beside.items() if value is not None]
+        bandwidth = for_server["parallel_bandwidth"] or study.n_workers or 1
+        body |= {**for_server, "parallel_bandwidth": bandwidth}
+    elif any(for_server.values()):
+        unused = [name for name, value in for_server.items() if value is not None]
         logger.warning("the experiment also has %s, which only a server uses", listed(unused))
     return {name: value for name, value in body.items() if value not in (None, [])}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hpsearch.execution.environment import environment
 from hpsearch_sigopt import engine, server
 
 if TYPE_CHECKING:
@@ -33,18 +32,5 @@ def client() -> Any:
     Importing it takes the name of the working directory for a project's, and raises where it is
     none; a project named in the environment keeps it from that.
     """
-    with _a_project():
+    with environment({"SIGOPT_PROJECT": os.environ.get("SIGOPT_PROJECT") or "hpsearch"}):
         return import_module("sigopt")
-
-
-@contextmanager
-def _a_project() -> Iterator[None]:
-    before = os.environ.get("SIGOPT_PROJECT")
-    os.environ["SIGOPT_PROJECT"] = before or "hpsearch"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["SIGOPT_PROJECT"]
-        else:
-            os.environ["SIGOPT_PROJECT"] = before

@@ -22,7 +22,7 @@ def constrain(
     Such a parameter is in SigOpt's own words: no other engine keeps a linear constraint.
 
     Raises:
-        SpaceError: A constraint has not SigOpt's form, or is about a parameter that has none.
+        SpaceError: A constraint does not have SigOpt's form, or its parameter cannot have one.
     """
     about: dict[str, list[dict[str, Any]]] = {}
     for given in constraints:
@@ -31,7 +31,7 @@ def constrain(
             name = term["name"]
             if name not in parameters:
                 raise SpaceError(
-                    f"a linear constraint names {name!r}, which is no parameter."
+                    f"a linear constraint names {name!r}, which is not a parameter."
                     f"{nearest(str(name), parameters)}"
                 )
             about.setdefault(name, []).append(constraint)

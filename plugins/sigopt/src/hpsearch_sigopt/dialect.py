@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.errors import SpaceError, listed, nearest
+from hpsearch.errors import SpaceError, nearest
+from hpsearch.space.dialects import Dialect
 from hpsearch.space.distributions import Categorical, Distribution
 from hpsearch.space.space import Condition, Space, when
+from hpsearch.space.thresholds import Threshold
+from hpsearch.validators import known_keys
 from hpsearch_sigopt.constraints import constrain
+from hpsearch_sigopt.metrics import Metrics, read_metrics
 from hpsearch_sigopt.parameters import DIALECT
 from hpsearch_sigopt.reading import read_parameter
 from hpsearch_sigopt.space import SigOptSpace, conditions_of
@@ -16,11 +20,13 @@ from hpsearch_sigopt.space import SigOptSpace, conditions_of
 SPACE_KEYS = ("parameters", "conditionals", "linear_constraints")
 """What of an experiment is its space."""
 
-BESIDE_KEYS = (
+GOAL_KEY = "metrics"
+"""What says what to optimise and which bounds to keep; every backend does both."""
+
+SETTING_KEYS = (
     "name",
     "project",
     "type",
-    "metrics",
     "observation_budget",
     "budget",
     "parallel_bandwidth",
@@ -30,7 +36,7 @@ BESIDE_KEYS = (
 """What else an experiment may say, which only SigOpt uses."""
 
 
-class SigOptDialect:
+class SigOptDialect(Dialect):
     """Reads and writes what ``connection.experiments().create(parameters=...)`` takes.
 
     A list of parameters, or a mapping with such a list under ``"parameters"`` and what else the
@@ -59,15 +65,9 @@ class SigOptDialect:
             SpaceError: Naming the parameter and what is wrong with it.
         """
         body = native if isinstance(native, Mapping) else {"parameters": native}
-        for key in body:
-            if key == "tasks" and not body[key]:
-                continue
-            if key not in (*SPACE_KEYS, *BESIDE_KEYS):
-                known = [*SPACE_KEYS, *BESIDE_KEYS]
-                raise SpaceError(
-                    f"a SigOpt experiment has {key!r}, which is not carried over."
-                    f"{nearest(str(key), known)} Known are {listed(known)}"
-                )
+        keys = [key for key in body if key != "tasks" or body[key]]
+        known = (*SPACE_KEYS, GOAL_KEY, *SETTING_KEYS)
+        known_keys("a SigOpt experiment, as it is read here,", keys, known, error=SpaceError)
         parameters: dict[str, Distribution] = {}
         conditions: dict[str, Condition] = {}
         for entry in body["parameters"]:
@@ -93,7 +93,7 @@ class SigOptDialect:
         """Name what an experiment says in addition to its space."""
         if not isinstance(native, Mapping):
             return ()
-        return tuple(key for key in BESIDE_KEYS if native.get(key) is not None)
+        return tuple(key for key in SETTING_KEYS if native.get(key) is not None)
 
     def goals(
         self, native: Sequence[Mapping[str, Any]] | Mapping[str, Any]
@@ -106,6 +106,20 @@ class SigOptDialect:
             if isinstance(metric, Mapping) and metric.get("strategy", "optimize") == "optimize"
         ]
         return tuple(map(str, stated)) if stated and None not in stated else None
+
+    def thresholds(
+        self, native: Sequence[Mapping[str, Any]] | Mapping[str, Any], directions: Sequence[str]
+    ) -> list[Threshold]:
+        """Return the thresholds of an experiment's metrics.
+
+        Raises:
+            OptionError: A metric does not have SigOpt's form, or those with thresholds do not fit
+                the directions.
+        """
+        metrics = native.get(GOAL_KEY) if isinstance(native, Mapping) else None
+        if metrics is None or not any("threshold" in item for item in read_metrics(metrics)):
+            return []
+        return Metrics(metrics, directions).thresholds
 
     def write(self, space: Space) -> list[dict[str, Any]] | dict[str, Any]:
         """Return the parameter list, or an experiment where the space needs more than that.

@@ -34,20 +34,20 @@ _ESSENTIAL = (
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """What an experiment has of a trial that ended.
+class Observation:
+    """A trial that ended, as an experiment has it.
 
     Attributes:
-        facts: What was kept with it; empty where somebody else told it.
+        facts: Whose trial it is; empty where somebody else told it.
         assignments: Its parameters in SigOpt's terms.
         values: Every metric's value, None for a failed trial.
-        created: When it was told, in seconds since the epoch.
+        created: When the experiment got it, in seconds since the epoch; 0 before.
     """
 
     facts: Mapping[str, Any]
     assignments: Mapping[str, Any]
     values: Mapping[str, float] | None
-    created: float
+    created: float = 0.0
 
 
 class Experiment:
@@ -77,28 +77,19 @@ class Experiment:
         del facts
         return self._mine.suggestions().create()
 
-    def observe(
-        self,
-        suggestion: Any,
-        assignments: Mapping[str, Any],
-        values: Mapping[str, float] | None,
-        facts: Mapping[str, Any],
-    ) -> None:
+    def observe(self, suggestion: Any, observation: Observation) -> None:
         """Tell how a trial ended.
 
         Args:
             suggestion: What it ran with, None for parameters of other origin.
-            assignments: Its parameters in SigOpt's terms.
-            values: Every metric's value, None for a failed trial.
-            facts: Whose trial it was.
+            observation: The trial.
         """
-        del facts
-        self._mine.observations().create(**self._told(suggestion, assignments, values))
+        self._mine.observations().create(**self._told(suggestion, observation))
 
     def withdraw(self, suggestion: Any) -> None:
         """Give back a suggestion that nobody evaluated."""
 
-    def observed(self) -> Sequence[Observed]:
+    def observed(self) -> Sequence[Observation]:
         """Return what the experiment had already when it was opened, by age."""
         return ()
 
@@ -112,17 +103,16 @@ class Experiment:
         return self._connection.experiments(self.native.id)
 
     @staticmethod
-    def _told(
-        suggestion: Any, assignments: Mapping[str, Any], values: Mapping[str, float] | None
-    ) -> dict[str, Any]:
+    def _told(suggestion: Any, observation: Observation) -> dict[str, Any]:
         told: dict[str, Any] = (
-            {"assignments": dict(assignments)}
+            {"assignments": dict(observation.assignments)}
             if suggestion is None
             else {"suggestion": suggestion.id}
         )
-        if values is None:
+        if observation.values is None:
             return {**told, "failed": True}
-        return {**told, "values": [{"name": n, "value": v} for n, v in values.items()]}
+        values = [{"name": name, "value": value} for name, value in observation.values.items()]
+        return {**told, "values": values}
 
 
 def create(connection: Any, options: SigOptOptions, body: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from hpsearch.errors import BackendError
 from hpsearch.study.seeds import derive_seed
 from hpsearch_sigopt.connect import client, connect
 from hpsearch_sigopt.engine import seeded
-from hpsearch_sigopt.experiment import Experiment
+from hpsearch_sigopt.experiment import Experiment, Observation
 from hpsearch_sigopt.options import SigOptOptions
 
 logger = logging.getLogger("hpsearch")
@@ -53,18 +53,12 @@ class LiteExperiment(Experiment):
                     raise
                 return self._draw(number, error)
 
-    def observe(
-        self,
-        suggestion: Any,
-        assignments: Mapping[str, Any],
-        values: Mapping[str, float] | None,
-        facts: Mapping[str, Any],
-    ) -> None:
+    def observe(self, suggestion: Any, observation: Observation) -> None:
         # By assignments: the suggestion may have come from the random experiment, and what was
         # evaluated is the suggestion rounded to what the space has.
         del suggestion
-        self._tried.add(_key(assignments))
-        super().observe(None, assignments, values, facts)
+        self._tried.add(_key(observation.assignments))
+        super().observe(None, observation)
 
     def _draw(self, number: int, error: Exception) -> Any:
         """Return a random suggestion, one that was not tried yet if it is found."""

@@ -6,9 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.errors import OptionError, listed, nearest
+from hpsearch.errors import OptionError, listed
+from hpsearch.space.thresholds import Threshold
 from hpsearch.study.record import TrialRecord
-from hpsearch.validators import is_number
+from hpsearch.validators import is_number, items, known_keys, one_of
 
 _KEYS = ("name", "objective", "strategy", "threshold")
 _STRATEGIES = ("optimize", "store", "constraint")
@@ -27,7 +28,7 @@ class Metrics:
         definitions: SigOpt's list of metrics.
 
     Raises:
-        OptionError: A metric has not SigOpt's form, or they do not fit the directions.
+        OptionError: A metric does not have SigOpt's form, or they do not fit the directions.
     """
 
     def __init__(
@@ -36,10 +37,7 @@ class Metrics:
         if given is None:
             one = len(directions) == 1
             given = ["objective"] if one else [f"objective_{i}" for i in range(len(directions))]
-        self.definitions = [_read(metric) for metric in given]
-        names = [metric["name"] for metric in self.definitions]
-        if len(set(names)) < len(names):
-            raise OptionError(f"metrics has one name twice: {listed(names)}")
+        self.definitions = read_metrics(given)
         self._optimised = [m for m in self.definitions if m["strategy"] == "optimize"]
         self._others = [m["name"] for m in self.definitions if m["strategy"] != "optimize"]
         if len(self._optimised) != len(directions):
@@ -57,25 +55,20 @@ class Metrics:
                 )
 
     def missing(self, trial: TrialRecord) -> list[str]:
-        """Return the names of the metrics that the trial says nothing of, beside its objective."""
-        return [name for name in self._others if _said(trial, name) is None]
+        """Return the names of the metrics that the trial says nothing of."""
+        return [name for name in self._others if trial.metric(name) is None]
 
     def values(self, trial: TrialRecord) -> dict[str, float] | None:
-        """Return every metric's value, None if the trial has not all of them.
-
-        The objective of a pruned trial is what it reported last.
-        """
-        objectives = trial.objectives
-        if objectives is None and trial.ended_well and trial.intermediate:
-            objectives = trial.intermediate[max(trial.intermediate)]
-        if objectives is None or not all(map(math.isfinite, objectives)) or self.missing(trial):
+        """Return every metric's value, None if the trial does not have all of them."""
+        if trial.result is None or not all(map(math.isfinite, trial.result)):
             return None
         names = [metric["name"] for metric in self._optimised]
-        values = dict(zip(names, map(float, objectives), strict=True))
+        values = dict(zip(names, map(float, trial.result), strict=True))
         for name in self._others:
-            said = _said(trial, name)
-            if said is not None:
-                values[name] = said
+            value = trial.metric(name)
+            if value is None:
+                return None
+            values[name] = value
         return values
 
     def split(self, values: Mapping[str, float]) -> tuple[tuple[float, ...], dict[str, float]]:
@@ -83,17 +76,33 @@ class Metrics:
         objectives = tuple(values[metric["name"]] for metric in self._optimised)
         return objectives, {name: values[name] for name in self._others}
 
-    def constraints(self, trial: TrialRecord) -> dict[str, float]:
-        """Return how far each metric with a threshold is beyond it; above 0 is not acceptable.
-
-        A trial that does not say a metric is infinitely far beyond.
-        """
-        values = self.values(trial) or {}
-        return {
-            metric["name"]: _beyond(values.get(metric["name"]), metric)
+    @property
+    def thresholds(self) -> list[Threshold]:
+        """The thresholds of the metrics, in the core's terms."""
+        objectives = {metric["name"]: index for index, metric in enumerate(self._optimised)}
+        return [
+            Threshold(
+                metric["name"],
+                float(metric["threshold"]),
+                at_most=metric.get("objective", "maximize") == "minimize",
+                objective=objectives.get(metric["name"]),
+            )
             for metric in self.definitions
             if "threshold" in metric
-        }
+        ]
+
+
+def read_metrics(given: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return metrics in SigOpt's full form.
+
+    Raises:
+        OptionError: A metric does not have SigOpt's form, or a name is there twice.
+    """
+    definitions = [_read(metric) for metric in items("metrics", given, error=OptionError)]
+    names = [metric["name"] for metric in definitions]
+    if len(set(names)) < len(names):
+        raise OptionError(f"metrics has one name twice: {listed(names)}")
+    return definitions
 
 
 def _read(given: str | Mapping[str, Any]) -> dict[str, Any]:
@@ -102,43 +111,19 @@ def _read(given: str | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise OptionError(f"metrics has {given!r}, expected a name or a mapping with one")
     metric = {k: v for k, v in given.items() if v is not None and k != "object"}
-    for key in metric:
-        if key not in _KEYS:
-            raise OptionError(
-                f"metrics has a metric with {key!r}.{nearest(key, _KEYS)} "
-                f"SigOpt's metrics have {listed(_KEYS)}"
-            )
+    known_keys("metrics: a metric", metric, _KEYS, error=OptionError)
     name = metric.get("name")
     if not isinstance(name, str) or not name:
         raise OptionError(f"metrics has {dict(given)!r}, which has no name")
     metric.setdefault("strategy", "optimize")
-    for key, known in (("strategy", _STRATEGIES), ("objective", _OBJECTIVES)):
-        if key in metric and metric[key] not in known:
-            raise OptionError(
-                f"metrics: {key} of {name!r} is {metric[key]!r}.{nearest(str(metric[key]), known)}"
-                f" Expected {listed(known)}"
-            )
-    if metric["strategy"] == "constraint" and not _is_number(metric.get("threshold")):
+    for key, words in (("strategy", _STRATEGIES), ("objective", _OBJECTIVES)):
+        if key in metric:
+            one_of(f"metrics: {key} of {name!r}", metric[key], words, error=OptionError)
+    threshold = metric.get("threshold")
+    if metric["strategy"] == "constraint" and threshold is None:
         raise OptionError(f"metrics: {name!r} is a constraint and needs a threshold, a number")
+    if threshold is not None and not (is_number(threshold) and math.isfinite(threshold)):
+        raise OptionError(
+            f"metrics: threshold of {name!r} is {threshold!r}, expected a finite number"
+        )
     return metric
-
-
-def _said(trial: TrialRecord, name: str) -> float | None:
-    """Return what a trial annotated under a metric's name, or its evaluation has under it."""
-    evaluated = trial.attrs.get("metrics")
-    for facts in (trial.attrs, evaluated if isinstance(evaluated, Mapping) else {}):
-        value: Any = facts.get(name)
-        if _is_number(value):
-            return float(value)
-    return None
-
-
-def _beyond(value: float | None, metric: Mapping[str, Any]) -> float:
-    if value is None:
-        return math.inf
-    minimize = metric.get("objective", "maximize") == "minimize"
-    return float(value - metric["threshold"] if minimize else metric["threshold"] - value)
-
-
-def _is_number(value: Any) -> bool:
-    return is_number(value) and math.isfinite(value)

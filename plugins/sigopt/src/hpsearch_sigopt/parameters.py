@@ -45,7 +45,7 @@ class Parameter:
 
 
 def to_sigopt(name: str, distribution: Distribution) -> Parameter | None:
-    """Return a parameter as SigOpt gets it; None for one with a single value, which it has not.
+    """Return a parameter as SigOpt gets it; None for a single value, which SigOpt does not have.
 
     Raises:
         SpaceError: SigOpt has nothing for it.
@@ -126,7 +126,7 @@ def _grid(values: Sequence[float], definition: dict[str, Any]) -> Parameter:
 def _categorical(choices: Sequence[Choice]) -> Parameter:
     """A categorical parameter, whose values SigOpt knows as texts."""
     texts = [choice if isinstance(choice, str) else json.dumps(choice) for choice in choices]
-    if max(Counter(texts).values()) > 1:  # 16 beside "16", say.
+    if max(Counter(texts).values()) > 1:  # such as 16 and "16"
         texts = [json.dumps(choice) for choice in choices]
     by_text = dict(zip(texts, choices, strict=True))
 

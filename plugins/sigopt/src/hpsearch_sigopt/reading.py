@@ -8,15 +8,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.errors import SpaceError, brief, listed, nearest
+from hpsearch.errors import SpaceError, brief, listed
 from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native
-from hpsearch.validators import is_number
+from hpsearch.validators import is_number, known_keys, one_of
 from hpsearch_sigopt.parameters import DIALECT
 
 logger = logging.getLogger("hpsearch")
 
 _KEYS = ("name", "type", "bounds", "categorical_values", "grid", "transformation", "prior")
-_HEEDED = (*_KEYS, "conditions", "object")
+_KNOWN = (*_KEYS, "conditions", "object")
 _MISSPELT = "transformamtion"
 """How the default space of transformers 4 wrote ``transformation``."""
 
@@ -34,12 +34,7 @@ def read_parameter(given: Mapping[str, Any]) -> Distribution:
     if _MISSPELT in entry:
         logger.warning("parameter %r: %r is read as 'transformation'", name, _MISSPELT)
         entry.setdefault("transformation", entry.pop(_MISSPELT))
-    unknown = [key for key in entry if key not in _HEEDED]
-    if unknown:
-        raise SpaceError(
-            f"parameter {name!r} has {unknown[0]!r}, which a SigOpt parameter cannot have here."
-            f"{nearest(unknown[0], _HEEDED)}"
-        )
+    known_keys(f"parameter {name!r}, as it is read here,", entry, _KNOWN, error=SpaceError)
     try:
         return _read(entry)
     except SpaceError as error:
@@ -143,12 +138,7 @@ def _prior(given: Any) -> dict[str, Any]:
 
 def _is_log(entry: Mapping[str, Any]) -> bool:
     transformation = entry.get("transformation", "none")
-    if transformation not in ("none", "log"):
-        raise SpaceError(
-            f"transformation is {transformation!r}, expected 'log' or 'none'."
-            f"{nearest(str(transformation), ['log', 'none'])}"
-        )
-    return bool(transformation == "log")
+    return one_of("transformation", transformation, ("log", "none"), error=SpaceError) == "log"
 
 
 def _value(given: Any, kind: str) -> Any:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hpsearch_sigopt.experiment import Experiment, Observed, check_same
-from hpsearch_sigopt.served import where
+from hpsearch_sigopt.experiment import Observation, check_same
+from hpsearch_sigopt.served import ServedExperiment
 from hpsearch_sigopt.server import asking, complete
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _FAILED = "failed"
 _COMPLETED = "completed"
 
 
-class RunsExperiment(Experiment):
+class RunsExperiment(ServedExperiment):
     """An AI experiment on a server: its suggestions are runs, which it observes when they end.
 
     Args:
@@ -25,10 +25,7 @@ class RunsExperiment(Experiment):
         native: The ``AIExperimentContext`` of SigOpt's client.
     """
 
-    def __init__(self, connection: Any, native: Any) -> None:
-        super().__init__(connection, native)
-        self.address = f"{where(connection, runs=True)}{native.id}"
-        self._begun: dict[frozenset[Any], Run] = {}
+    runs = True
 
     def suggest(self, facts: Mapping[str, Any]) -> Run:
         with asking(self._connection, "for a run"):
@@ -36,30 +33,22 @@ class RunsExperiment(Experiment):
             complete(made.run, "id", "assignments")
             return Run(made)
 
-    def observe(
-        self,
-        suggestion: Run | None,
-        assignments: Mapping[str, Any],
-        values: Mapping[str, float] | None,
-        facts: Mapping[str, Any],
-    ) -> None:
-        if suggestion is None:
-            suggestion = self._begun.pop(frozenset(facts.items()), None)
+    def _observe(self, suggestion: Run | None, observation: Observation) -> None:
         with asking(self._connection, "to end a run"):
             if suggestion is None:
-                self._add(assignments, values, facts)
+                self._add(observation)
                 return
-            if values is None:
+            if observation.values is None:
                 suggestion.context.log_failure()
             else:
-                suggestion.context.log_metrics(values)
+                suggestion.context.log_metrics(observation.values)
             suggestion.context.end()
 
     def withdraw(self, suggestion: Run) -> None:
         with asking(self._connection, "to end a run"):
             suggestion.context.end(exception=KeyboardInterrupt())
 
-    def observed(self) -> list[Observed]:
+    def observed(self) -> list[Observation]:
         """Return the runs that ended; the others are ended by the trials that began them."""
         with asking(self._connection, "for its runs"):
             by_age = sorted(self.native.get_runs(), key=lambda run: int(run.id))
@@ -68,26 +57,21 @@ class RunsExperiment(Experiment):
                 if run.state not in (_FAILED, _COMPLETED):
                     facts = frozenset((run.metadata or {}).items())
                     self._begun[facts] = Run(context(self._connection, run))
-            return [_as_observed(run) for run in by_age if run.state in (_FAILED, _COMPLETED)]
+            return [_as_observation(run) for run in by_age if run.state in (_FAILED, _COMPLETED)]
 
     def refresh(self) -> Any:
         with asking(self._connection, "for the experiment"):
             self.native.refresh()
         return self.native
 
-    def _add(
-        self,
-        assignments: Mapping[str, Any],
-        values: Mapping[str, float] | None,
-        facts: Mapping[str, Any],
-    ) -> None:
+    def _add(self, ended: Observation) -> None:
         """Create a run that has ended, with parameters that SigOpt did not choose."""
         self._connection.aiexperiments(self.native.id).training_runs().create(
-            name=_name(facts),
-            metadata=dict(facts),
-            assignments=dict(assignments),
-            values={name: {"value": value} for name, value in (values or {}).items()},
-            state=_FAILED if values is None else _COMPLETED,
+            name=_name(ended.facts),
+            metadata=dict(ended.facts),
+            assignments=dict(ended.assignments),
+            values={name: {"value": value} for name, value in (ended.values or {}).items()},
+            state=_FAILED if ended.values is None else _COMPLETED,
         )
 
 
@@ -133,7 +117,7 @@ def _name(facts: Mapping[str, Any]) -> str:
     return f"{facts['study']} {facts['trial']}"
 
 
-def _as_observed(run: Any) -> Observed:
+def _as_observation(run: Any) -> Observation:
     values = {name: evaluation.value for name, evaluation in run.values.items()}
     failed = run.state == _FAILED
-    return Observed(run.metadata or {}, run.assignments, None if failed else values, run.created)
+    return Observation(run.metadata or {}, run.assignments, None if failed else values, run.created)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hpsearch.errors import SpaceError
 from hpsearch.study.outcome import Outcome, TrialError, TrialState
 from hpsearch.study.record import TrialRecord
-from hpsearch_sigopt.experiment import Experiment, Observed
+from hpsearch_sigopt.experiment import Experiment, Observation
 from hpsearch_sigopt.server import asking, complete, url_of
 
 if TYPE_CHECKING:
@@ -28,11 +28,18 @@ logger = logging.getLogger("hpsearch")
 
 
 class ServedExperiment(Experiment):
-    """An :class:`Experiment` on a server."""
+    """An :class:`Experiment` on a server.
+
+    Attributes:
+        runs: Whether its suggestions are runs.
+    """
+
+    runs = False
 
     def __init__(self, connection: Any, native: Any) -> None:
         super().__init__(connection, native)
-        self.address = f"{where(connection, runs=False)}{native.id}"
+        self.address = f"{where(connection, runs=self.runs)}{native.id}"
+        # The suggestions that an earlier process left open, by whose trials they are.
         self._begun: dict[frozenset[Any], Any] = {}
 
     def suggest(self, facts: Mapping[str, Any]) -> Any:
@@ -40,30 +47,27 @@ class ServedExperiment(Experiment):
             made = self._mine.suggestions().create(metadata=dict(facts))
             return complete(made, "id", "assignments")
 
-    def observe(
-        self,
-        suggestion: Any,
-        assignments: Mapping[str, Any],
-        values: Mapping[str, float] | None,
-        facts: Mapping[str, Any],
-    ) -> None:
+    def observe(self, suggestion: Any, observation: Observation) -> None:
         if suggestion is None:
-            suggestion = self._begun.pop(frozenset(facts.items()), None)
+            suggestion = self._begun.pop(frozenset(observation.facts.items()), None)
+        self._observe(suggestion, observation)
+
+    def _observe(self, suggestion: Any, observation: Observation) -> None:
         with asking(self._connection, "to take an observation"):
-            told = self._told(suggestion, assignments, values)
-            self._mine.observations().create(**told, metadata=dict(facts))
+            told = self._told(suggestion, observation)
+            self._mine.observations().create(**told, metadata=dict(observation.facts))
 
     def withdraw(self, suggestion: Any) -> None:
         with asking(self._connection, "to withdraw a suggestion"):
             self._mine.suggestions(suggestion.id).delete()
 
-    def observed(self) -> list[Observed]:
+    def observed(self) -> list[Observation]:
         with asking(self._connection, "for its observations"):
             for suggestion in self._mine.suggestions().fetch(state="open").iterate_pages():
                 self._begun[frozenset((suggestion.metadata or {}).items())] = suggestion
             newest_first = list(self._mine.observations().fetch().iterate_pages())
             return [
-                Observed(
+                Observation(
                     observation.metadata or {},
                     observation.assignments,
                     None
@@ -97,7 +101,7 @@ def take_over(
     study: Study,
     space: SigOptSpace,
     metrics: Metrics,
-    observed: Sequence[Observed],
+    observed: Sequence[Observation],
     facts: Mapping[str, Any],
 ) -> set[int]:
     """Make an experiment's trials those of a study that has none, and leave others alone.
@@ -134,7 +138,7 @@ def take_over(
 
 
 def _as_trial(
-    number: int, observed: Observed, study: Study, space: SigOptSpace, metrics: Metrics
+    number: int, observed: Observation, study: Study, space: SigOptSpace, metrics: Metrics
 ) -> TrialRecord:
     try:
         params = space.decode(observed.assignments)

@@ -88,7 +88,7 @@ def complete(answer: Any, *names: str) -> Any:
     """Return an object of SigOpt's client, which takes whatever JSON a server sends for it.
 
     Raises:
-        TypeError: It has not got what is named.
+        TypeError: It does not have what is named.
     """
     for name in names:
         if getattr(answer, name) is None:

@@ -60,8 +60,8 @@ class SigOptSpace:
         self.linear_constraints = constraints_of(space)
         if not self.parameters:
             raise SpaceError(
-                f"SigOpt needs a parameter with more than one value beside the conditionals, and "
-                f"the space has {listed(space.parameters)}"
+                "SigOpt needs a parameter with more than one value in addition to the "
+                f"conditionals, and the space has {listed(space.parameters)}"
             )
 
     def decode(self, assignments: Mapping[str, Any]) -> dict[str, Any]:

@@ -252,7 +252,7 @@ def check_metadata(body: Mapping[str, Any]) -> None:
     """Refuse metadata that is not flat: names with texts, numbers or nothing."""
     for name, value in (body.get("metadata") or {}).items():
         if isinstance(value, bool) or not isinstance(value, str | int | float | None):
-            raise bad(f"Invalid metadata {name}: {value!r} is no string and no number")
+            raise bad(f"Invalid metadata {name}: {value!r} is not a string or a number")
 
 
 def beats(one: Sequence[float], other: Sequence[float]) -> bool:

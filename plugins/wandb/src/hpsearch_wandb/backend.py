@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.plugins.backend import EXHAUSTED, Backend, Capabilities, Exhausted
+from hpsearch.plugins.backend import EXHAUSTED, USUAL, Backend, Capabilities, Exhausted
 from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch_wandb import runs
 from hpsearch_wandb.choosing import make_chooser
@@ -21,16 +21,7 @@ if TYPE_CHECKING:
     from hpsearch_wandb.choosing import Chooser, Stopper
     from hpsearch_wandb.runs import Runs
 
-OFFLINE = Capabilities(
-    log=True,
-    step=True,
-    conditions=True,
-    pruning=True,
-    max_parallel=None,
-    replay=True,
-    seeding=True,
-    dialect="wandb",
-)
+OFFLINE = replace(USUAL, multi_objective=False, pruning=True, dialect="wandb")
 ONLINE = replace(OFFLINE, max_parallel=1, seeding=False)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hpsearch.builtin.grid import points
+from hpsearch.builtin.grid import Untried, points
 from hpsearch.errors import SpaceError
-from hpsearch.plugins.backend import EXHAUSTED, Exhausted
+from hpsearch.plugins.backend import Exhausted
 from hpsearch.space.distributions import Native
 from hpsearch.space.space import Space
 from hpsearch_wandb.parameters import draw
@@ -19,16 +20,17 @@ if TYPE_CHECKING:
     from hpsearch_wandb.sweep import Sweep
 
 
-class Chooser(Protocol):
-    """Chooses the parameters of each trial, and hears of all that start and end."""
+class Chooser(ABC):
+    """Chooses the parameters of each trial, and may learn from all that start and end."""
 
+    @abstractmethod
     def suggest(self, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
         """Return a point of the space, or ``EXHAUSTED``."""
 
-    def start(self, trial: TrialRecord) -> None:
+    def start(self, trial: TrialRecord) -> None:  # noqa: B027 - not all have to remember
         """Take note of a trial that runs, whoever chose it."""
 
-    def tell(self, trial: TrialRecord) -> None:
+    def tell(self, trial: TrialRecord) -> None:  # noqa: B027
         """Take note of how a trial ended."""
 
 
@@ -59,7 +61,7 @@ def make_chooser(study: Study, sweep: Sweep) -> Chooser:
     return Bayes(study, sweep)
 
 
-class _Random:
+class _Random(Chooser):
     """Independent draws. Each depends on the study's seed and the trial's number alone."""
 
     def __init__(self, space: Space) -> None:
@@ -72,14 +74,8 @@ class _Random:
             params[name] = draw(distribution, rng)
         return params
 
-    def start(self, trial: TrialRecord) -> None:
-        """Remember nothing: draws are independent."""
 
-    def tell(self, trial: TrialRecord) -> None:
-        """Remember nothing: draws are independent."""
-
-
-class _Grid:
+class _Grid(Chooser):
     """Every point once, in W&B's order: parameters by name, the last changing fastest."""
 
     def __init__(self, space: Space) -> None:
@@ -90,22 +86,13 @@ class _Grid:
                     "values, int_uniform, or q_uniform in a sweep config with the method grid"
                 )
         by_name = sorted(space.parameters.items(), key=lambda item: item[0].split("."))
-        self._points = points(Space(dict(by_name), space.conditions, space.groups))
-        self._tried: set[tuple[tuple[str, str], ...]] = set()
+        self._untried = Untried(points(Space(dict(by_name), space.conditions, space.groups)))
 
     def suggest(self, trial: TrialRecord) -> Mapping[str, Any] | Exhausted:
-        for point in self._points:
-            # A point that was resumed or enqueued has been tried without being suggested.
-            if _key(point) not in self._tried:
-                return point
-        return EXHAUSTED
+        return self._untried.next()
 
     def start(self, trial: TrialRecord) -> None:
-        self._tried.add(_key(trial.params))
+        self._untried.remove(trial.params)
 
     def tell(self, trial: TrialRecord) -> None:
-        self._tried.add(_key(trial.params))
-
-
-def _key(point: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, repr(value)) for name, value in point.items()))
+        self._untried.remove(trial.params)

@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from hpsearch.errors import SpaceError, listed, nearest
+from hpsearch.errors import SpaceError
+from hpsearch.space.dialects import Dialect
 from hpsearch.space.distributions import Distribution
 from hpsearch.space.space import Space
+from hpsearch.validators import known_keys
 from hpsearch_wandb.options import METHODS
 from hpsearch_wandb.parameters import DIALECT, listing, read, write
 
@@ -36,7 +38,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _Reader = Callable[[object], Distribution]
 
 
-class WandbDialect:
+class WandbDialect(Dialect):
     """Reads and writes sweep configs, nested parameters as groups of the space."""
 
     name = DIALECT
@@ -56,12 +58,7 @@ class WandbDialect:
             SpaceError: Naming the section or parameter that is none of W&B's, or has no meaning
                 here.
         """
-        for section in native:
-            if section not in SECTIONS:
-                raise SpaceError(
-                    f"a sweep config has no {section!r} that is read here."
-                    f"{nearest(str(section), SECTIONS)} It has {listed(SECTIONS)}"
-                )
+        known_keys("a sweep config, as it is read here,", native, SECTIONS, error=SpaceError)
         parameters = native.get("parameters")
         if not isinstance(parameters, Mapping) or not parameters:
             raise SpaceError(f"the sweep config's 'parameters' is {parameters!r}, expected some")

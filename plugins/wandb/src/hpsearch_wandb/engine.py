@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from hpsearch.plugins.installers import Engine
 from hpsearch.space.distributions import Distribution, Float, Int, Native
 from hpsearch.study.outcome import TrialState
+from hpsearch_wandb.choosing import Chooser
 from hpsearch_wandb.definitions import quantized
 from hpsearch_wandb.parameters import draw, encode
 
@@ -41,7 +42,7 @@ ENGINE = Engine(
 )
 
 
-class Bayes:
+class Bayes(Chooser):
     """Asks the engine for each trial, given the trials that ended and those that still run.
 
     A complete trial counts with its objective, a pruned one with the best of what it reported, and
@@ -137,7 +138,7 @@ class Hyperband:
         """Whether the trial is to be stopped, as of its last report."""
         with engine_at_work() as sweeps:
             run = self._run(sweeps, trial, "running")
-            # Those that run beside it are compared and not judged: each is, when it reports.
+            # The others that run are compared and not judged: each is judged when it reports.
             others = [known for number, known in self._others.items() if number != trial.number]
             stopped = sweeps.stop_runs(self._config, [*others, run])
             self._others[trial.number] = self._run(sweeps, trial, "finished")
@@ -235,7 +236,7 @@ class _Choices:
 def engine_at_work(seed: int | None = None) -> Iterator[Any]:
     """Give the engine: seeded through numpy's global state, which is put back, and without noise.
 
-    It draws from there alone when it searches, and warns of what is no mistake of the user's.
+    It draws from there alone when it searches, and warns of what is not a mistake of the user's.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

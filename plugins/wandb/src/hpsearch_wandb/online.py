@@ -16,6 +16,7 @@ from hpsearch.plugins.backend import EXHAUSTED, Exhausted
 from hpsearch.space.distributions import Categorical, Distribution, Int, Native
 from hpsearch_wandb import runs, server
 from hpsearch_wandb.agent import Job, SweepAgent
+from hpsearch_wandb.choosing import Chooser
 from hpsearch_wandb.definitions import quantized
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch")
 
 
-class OnlineSweep:
+class OnlineSweep(Chooser):
     """A sweep on a W&B server, for one search: it chooses, stops, and has the runs.
 
     Args:
@@ -80,12 +81,6 @@ class OnlineSweep:
         trial.id = trial.native.id
         return self._point(trial.native.config)
 
-    def start(self, trial: TrialRecord) -> None:
-        """Remember nothing: the server does."""
-
-    def tell(self, trial: TrialRecord) -> None:
-        """Remember nothing: the server does, from the run."""
-
     def stops(self, trial: TrialRecord) -> bool:
         """Whether the server wants the running trial stopped."""
         return self._job is not None and self._job.stopped
@@ -98,7 +93,7 @@ class OnlineSweep:
         self._study.history.annotate(trial, server.FACT, fact)
 
     def finish(self, trial: TrialRecord) -> None:
-        """Finish the trial's run; make one of an earlier trial that the sweep has not."""
+        """Finish the trial's run; make one for an earlier trial that the sweep does not have."""
         run = trial.native
         if run is None:
             if trial.number not in self._missing:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hpsearch.errors import OptionError
+from hpsearch.execution.environment import environment
 from hpsearch.study.outcome import TrialState
 
 if TYPE_CHECKING:
@@ -110,15 +111,10 @@ def _everywhere(mode: Mode, group: str) -> Iterator[None]:
 
     settings = wandb.setup().settings
     mode_before, settings.mode = settings.mode, mode
-    given = {"WANDB_MODE": mode, "WANDB_RUN_GROUP": group}
-    before = {name: os.environ[name] for name in given if name in os.environ}
-    os.environ.update(given)
     try:
-        yield
+        with environment({"WANDB_MODE": mode, "WANDB_RUN_GROUP": group}):
+            yield
     finally:
-        for name in given:
-            os.environ.pop(name, None)
-        os.environ.update(before)
         settings.mode = mode_before
 
 

@@ -235,7 +235,7 @@ def _parameters(sweep: Sweep, space: Space) -> Mapping[str, Any]:
     if sweep.parameters is not None:
         return sweep.parameters
     parameters = nested(space, partial(encode, grid=sweep.method == "grid"))
-    _read(sweep.method, parameters)  # It refuses names that W&B has not.
+    _read(sweep.method, parameters)  # It refuses names that W&B does not have.
     return parameters
 
 

@@ -8,8 +8,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpsearch.errors import SpaceError, listed, nearest
-from hpsearch.validators import number, one_of, optional_whole, whole
+from hpsearch.errors import SpaceError
+from hpsearch.validators import known_keys, number, one_of, optional_whole, whole
 from hpsearch_wandb.options import METHODS
 
 if TYPE_CHECKING:
@@ -128,12 +128,7 @@ def _metric(given: object) -> dict[str, Any]:
         return {}
     if not isinstance(given, Mapping):
         raise SpaceError(f"the sweep's metric is {given!r}, expected {{'name': 'objective'}}")
-    for key in given:
-        if key not in _METRIC:
-            raise SpaceError(
-                f"the sweep's metric has no {key!r}.{nearest(str(key), _METRIC)} "
-                f"It has {listed(_METRIC)}"
-            )
+    known_keys("the sweep's metric", given, _METRIC, error=SpaceError)
     for key, kind in (("name", str), ("target", int | float)):
         if key in given and not isinstance(given[key], kind):
             raise SpaceError(f"the {key} of the sweep's metric is {given[key]!r}")
@@ -165,12 +160,7 @@ def _check(config: Mapping[str, Any]) -> None:
 def _check_hyperband(rule: object) -> None:
     if not isinstance(rule, Mapping) or rule.get("type") != "hyperband":
         raise SpaceError(f"early_terminate is {rule!r}, expected {{'type': 'hyperband', ...}}")
-    for key in rule:
-        if key not in _HYPERBAND:
-            raise SpaceError(
-                f"early_terminate has no {key!r}.{nearest(str(key), _HYPERBAND)} "
-                f"It has {listed(_HYPERBAND)}"
-            )
+    known_keys("early_terminate", rule, _HYPERBAND, error=SpaceError)
     if not ("min_iter" in rule or {"max_iter", "s"} <= rule.keys()):
         raise SpaceError("early_terminate needs 'min_iter', or 'max_iter' and 's'")
     for key in ("min_iter", "max_iter", "s"):

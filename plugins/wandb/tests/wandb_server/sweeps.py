@@ -53,7 +53,7 @@ class Sweep:
     """A sweep: its config, its state, its runs in the order in which they began.
 
     Attributes:
-        beside: What is sent with each run's parameters.
+        further: What is sent with each run's parameters.
         most_runs: How many runs it proposes before it pauses, None for any number.
         stopped: The runs that an agent was told to stop.
     """
@@ -65,7 +65,7 @@ class Sweep:
     state: str = "RUNNING"
     runs: dict[str, Run] = field(default_factory=dict)
     agents: list[str] = field(default_factory=list)
-    beside: dict[str, Any] = field(default_factory=dict)
+    further: dict[str, Any] = field(default_factory=dict)
     most_runs: int | None = None
     stopped: list[str] = field(default_factory=list)
 
@@ -99,7 +99,7 @@ class Sweep:
         return {
             "type": "run",
             "run_id": run.name,
-            "args": {**run.config, **self.beside},
+            "args": {**run.config, **self.further},
             "program": None,
         }
 

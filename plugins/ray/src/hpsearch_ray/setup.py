@@ -1,4 +1,4 @@
-"""The user's search algorithm and scheduler, made fit for a study."""
+"""How Ray Tune is set up for a study, with the search algorithm and scheduler of the user."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
-    """What decides in a search on Ray.
+class TuneSetup:
+    """How Ray Tune is set up for a study.
 
     Attributes:
         scheduler: Ray's scheduler, which stops, pauses and changes trials.
@@ -41,7 +41,7 @@ class Engine:
     prefix: str
 
     @classmethod
-    def of(cls, study: Study, options: RayOptions) -> Engine:
+    def of(cls, study: Study, options: RayOptions) -> TuneSetup:
         """Return what the user's options say, for one study.
 
         Raises:
@@ -64,7 +64,7 @@ class Engine:
         return cls(scheduler, Suggestions(searcher, study, prefix), most, prefix)
 
     @classmethod
-    def of_another(cls, study: Study, n_workers: int | None) -> Engine:
+    def of_another(cls, study: Study, n_workers: int | None) -> TuneSetup:
         """Return what only runs the trials of a study, as many at a time as its backend allows."""
         limits = (n_workers, study.capabilities.max_parallel)
         most = min((number for number in limits if number), default=None)

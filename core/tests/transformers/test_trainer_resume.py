@@ -11,7 +11,8 @@ from hpsearch.errors import ArgumentError
 from hpsearch.execution.evaluate import Evaluate
 from hpsearch.plugins.backend import Capabilities
 from hpsearch.study.channel import Channel
-from hpsearch.study.study import Study
+from hpsearch.study.record import TrialRecord
+from hpsearch.study.study import BestRun, Study
 from hpsearch.transformers import TrainerObjective, load_best_model
 
 
@@ -51,7 +52,10 @@ def segment(tmp_path_factory):
 
     def run(trainer, params, resume_from=None, *, number=0, stop_at=None, **options):
         objective = TrainerObjective(trainer, **options)
-        study = Study("study", ["minimize"], capabilities=Capabilities(checkpoints=True))
+        earlier = TrialRecord(99)
+        earlier.annotate("search", "of this test")  # so that all parts belong to one search
+        capabilities = Capabilities(checkpoints=True)
+        study = Study("study", ["minimize"], capabilities=capabilities, trials=[earlier])
         objective.prepare(study)
         payload = {"number": number, "id": str(number), "params": params, "study_seed": 1}
         storage = Storage(folder, stop_at)
@@ -222,12 +226,9 @@ def test_the_checkpoint_is_of_the_evaluation_that_counts(make_trainer, segment):
     _, donor = segment(trainer, LR, stop_at=3)
     outcome, heard = segment(trainer, {"learning_rate": 0.1}, donor.copies[3], number=1)
 
-    class Best:
-        run_id = "1"
-        checkpoint = heard.facts["checkpoint"]
-        trial = type("Trial", (dict,), {"attrs": heard.facts})()
-
-    load_best_model(trainer, Best())
+    best = TrialRecord(1)
+    best.objectives, best.attrs = outcome.objectives, heard.facts
+    load_best_model(trainer, BestRun.of(best))
     assert trainer.evaluate()["eval_loss"] == outcome.objectives[0]
 
 

@@ -160,7 +160,7 @@ def best_model(folder):
     trainer = make_trainer(folder)
     best = search(trainer, keep_checkpoints=1, n_trials=3)
     load_best_model(trainer, best)
-    folders = sorted(path.name for path in folder.glob("*/*"))
+    folders = sorted(path.name for path in folder.glob("*/checkpoint-*"))
     return {
         "checkpoint": best.checkpoint,
         "folders": folders,

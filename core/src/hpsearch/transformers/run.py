@@ -98,7 +98,9 @@ class TrialRun:
         channel.annotate("run_name", self.name)
         channel.annotate("search", names.search)
         channel.annotate("output_dir", str(self._output_dir().absolute()))
-        if self.trial.resume_from is not None:
+        if self.trial.resume_from is None:
+            self._start_over()
+        else:
             self._go_on(Path(self.trial.resume_from))
 
     def training_begins(self) -> None:
@@ -185,6 +187,12 @@ class TrialRun:
         left = [str(self._folder(step).absolute()) for step in self._left()]
         self.trial.channel.annotate("checkpoints", left)
 
+    def _start_over(self) -> None:
+        """Delete what this trial left in its folder before its process died."""
+        for folder in self._checkpoint_folders().values():
+            if self._writes:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _go_on(self, checkpoint: Path) -> None:
         """Take over what this trial left in its folder before it was stopped."""
         record = read_record(checkpoint)
@@ -193,8 +201,7 @@ class TrialRun:
                 self.counting = Evaluation.from_dict(record["counting"])
         else:
             self.trial.channel.annotate("continued", str(checkpoint))
-        folders = self._output_dir().glob(f"{PREFIX_CHECKPOINT_DIR}-*")
-        for step, folder in sorted((_step_of(folder), folder) for folder in folders):
+        for step, folder in self._checkpoint_folders().items():
             self._saved.append(step)
             if self.counting is None:
                 self._from_before.add(step)
@@ -305,6 +312,11 @@ class TrialRun:
 
     def _left(self) -> list[int]:
         return [step for step in self._saved if self._folder(step).is_dir()]
+
+    def _checkpoint_folders(self) -> dict[int, Path]:
+        """Return the folders of checkpoints that are there, by step, in order."""
+        folders = self._output_dir().glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+        return dict(sorted((_step_of(folder), folder) for folder in folders))
 
     def _output_dir(self) -> Path:
         return Path(self.trainer.args.output_dir or ".")

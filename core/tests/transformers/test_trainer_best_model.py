@@ -26,6 +26,8 @@ from hpsearch.transformers import apply_hyperparameters, load_best_model, refit
 from hpsearch.transformers.resume import read_record
 from hpsearch.transformers.weights import fingerprint
 
+pytestmark = pytest.mark.filterwarnings("ignore:mtime may not be reliable on this:UserWarning")
+
 # With this rate the loss rises and falls from epoch to epoch, and the last is not the lowest.
 RATE = {"learning_rate": hpsearch.Categorical([0.5])}
 EPOCHS = {"num_train_epochs": 6}
@@ -42,7 +44,6 @@ def both(metrics):
     return [metrics["eval_loss"], metrics["epoch"]]
 
 
-@pytest.mark.filterwarnings("ignore:mtime may not be reliable on this filesystem:UserWarning")
 @pytest.mark.parametrize(
     ("changes", "options"),
     [

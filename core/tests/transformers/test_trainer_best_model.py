@@ -228,6 +228,24 @@ def test_a_training_that_begins_again_counts_from_there(make_trainer, search):
     assert recorded["values"] == [best.objective]
 
 
+def test_a_trainer_that_trains_in_two_phases_is_judged_by_the_second(make_trainer, search, toys):
+    class TwoPhases(Trainer):
+        def train(self, **options):
+            super().train(**options)
+            return super().train(**options)
+
+    def factory(trial):
+        changes = {**EPOCHS, **LOADS_BEST, "learning_rate": trial["learning_rate"]}
+        return make_trainer(cls=TwoPhases, model=toys.Net(), **changes)
+
+    best = search(None, RATE, trainer_factory=factory, compute_objective=late)
+    assert best.checkpoint.endswith("run-0/checkpoint-3")
+    trainer = factory(best.trial)
+    load_best_model(trainer, best)
+    judged = fingerprint(trainer)
+    assert fingerprint(refit(factory, best)) == judged
+
+
 # Models of many kinds.
 
 
@@ -409,7 +427,7 @@ def test_an_adapter_is_loaded_and_a_head_that_it_leaves_out_is_named(
 def test_more_data_are_trained_on_for_the_same_share_of_the_steps(make_trainer, search, toys):
     trainer = make_trainer(**EPOCHS, **LOADS_BEST)
     best = search(trainer, RATE, compute_objective=late)
-    assert best.trial.attrs["judged_at"] == {"step": 3, "of": 18}
+    assert best.trial.attrs["judged_at"] == {"step": 3, "of": 18, "training": 1}
     trainer.train_dataset = toys.make_data(44)
     refit(trainer, best)
     assert trainer.state.global_step == 6

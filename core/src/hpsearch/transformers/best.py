@@ -155,9 +155,9 @@ def _check_checkpoint(best: BestRun) -> tuple[str, dict[str, Any]]:
     again = "or train the model again with refit(trainer, best)"
     if path is None:
         where = ""
-        if facts.get("checkpoints"):
+        if facts.get("checkpoints") and "judged_at" in facts:
             steps = [int(str(folder).rpartition("-")[2]) for folder in facts["checkpoints"]]
-            judged, _ = _judged_at(best.trial)
+            judged = facts["judged_at"]["step"]
             where = f" of step {judged}, at which it was judged, only of {steps}"
         raise ArgumentError(
             f"run {best.run_id} left no checkpoint{where}; search with keep_checkpoints=1, or with "
@@ -214,11 +214,11 @@ def _models_of(trainer: Trainer, trial: RecordedTrial) -> Iterator[None]:
 @contextmanager
 def _ends_where_judged(trainer: Any, trial: TrialRecord) -> Iterator[None]:
     """Have a training end at the evaluation that the trial was judged by, with the model of it."""
-    step, of = _judged_at(trial)
-    if step is None:
+    judged = _judged_at(trial)
+    if judged is None:
         yield
         return
-    end = _End(trainer, step, of)
+    end = _End(trainer, **judged)
     loads_best = trainer.args.load_best_model_at_end
     trainer.add_callback(end)
     try:
@@ -230,13 +230,14 @@ def _ends_where_judged(trainer: Any, trial: TrialRecord) -> Iterator[None]:
         trainer.model.load_state_dict(end.untrained)
 
 
-def _judged_at(trial: TrialRecord) -> tuple[int | None, int | None]:
-    """Return the step of the evaluation that counts, and of how many steps."""
+def _judged_at(trial: TrialRecord) -> dict[str, int] | None:
+    """Return the step of the evaluation that counts, of how many, and in which training."""
     if "judged_at" in trial.attrs:
-        return trial.attrs["judged_at"]["step"], trial.attrs["judged_at"]["of"]
+        judged: dict[str, int] = trial.attrs["judged_at"]
+        return judged
     # Ray ended the trial, or hpsearch 0.1.0 wrote it down.
-    same = (step for step, values in trial.intermediate.items() if values == trial.objectives)
-    return max(same, default=None), None
+    same = [step for step, values in trial.intermediate.items() if values == trial.objectives]
+    return {"step": max(same)} if same else None
 
 
 class _End(TrainerCallback):
@@ -246,15 +247,18 @@ class _End(TrainerCallback):
         trainer: The Trainer.
         step: The step.
         of: Of how many; the step is counted again where there are more or fewer now.
+        training: Which training, from 1, where the Trainer begins several.
 
     Attributes:
         untrained: The weights from before the first step, where these are the result; else None.
     """
 
-    def __init__(self, trainer: Any, step: int, of: int | None) -> None:
+    def __init__(self, trainer: Any, step: int, of: int = 0, training: int = 1) -> None:
         self._trainer = trainer
         self._step = step
         self._of = of
+        self._training = training
+        self._trainings = 0
         self.untrained: dict[str, Any] | None = None
 
     def on_train_begin(
@@ -264,9 +268,11 @@ class _End(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
+        self._trainings += 1
+        if self._trainings != self._training:
+            return
         if self._of:
             self._step = round(self._step * state.max_steps / self._of)
-            self._of = state.max_steps
         if self._step == 0:
             self.untrained = copy.deepcopy(self._trainer.model.state_dict())
 
@@ -277,6 +283,6 @@ class _End(TrainerCallback):
         control: TrainerControl,
         **kwargs: Any,
     ) -> None:
-        if state.global_step >= self._step:
+        if self._trainings == self._training and state.global_step >= self._step:
             control.should_training_stop = True
             args.load_best_model_at_end = False

@@ -76,7 +76,7 @@ class TrialRun:
         self._search = ""
         self._named_here = False
         self._limit: int | None = None
-        self._trains = False
+        self._trainings = 0
         self._latest: Evaluation | None = None
         self._unreported: Evaluation | None = None
         self._saved: list[int] = []
@@ -85,6 +85,8 @@ class TrialRun:
 
     def begin(self, names: RunNames) -> None:
         """Name the run and give it its folder, once all parameters are known."""
+        if self.name:  # a Trainer that trains twice builds its model twice
+            return
 
         def decide() -> str:
             self._named_here = True
@@ -105,10 +107,10 @@ class TrialRun:
 
     def training_begins(self) -> None:
         """Forget what counted where the training begins again, as for a smaller batch size."""
-        if self._trains:
+        if self._trainings:
             self.counting = self._latest = self._unreported = None
             self._from_before.update(self._saved)
-        self._trains = True
+        self._trainings += 1
 
     def evaluated(self, metrics: Mapping[str, Any], *, planned: bool) -> None:
         """Take an evaluation made during training and report it, with its checkpoint if need be.
@@ -172,7 +174,8 @@ class TrialRun:
             channel.annotate("checkpoint", str(self._folder(step).absolute()))
         else:
             channel.annotate("checkpoint", None)
-        channel.annotate("judged_at", {"step": step, "of": self.trainer.state.max_steps})
+        of = {"of": self.trainer.state.max_steps, "training": self._trainings}
+        channel.annotate("judged_at", {"step": step, **of})
         channel.annotate("metrics", _scalars(self.counting.metrics))
         return self.counting.values
 

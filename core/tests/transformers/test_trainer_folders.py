@@ -89,9 +89,11 @@ def test_a_resumed_search_goes_on_in_its_own_folders(make_trainer, search, tmp_p
         search(make_trainer(**changes), LR, plugins=[Interrupt(1)], **options)
     assert runs(runs_folder) == ["run-0", "run-1"]
     (runs_folder / "run-1" / "checkpoint-99").mkdir()  # as of the trial that was cut short
+    (runs_folder / "run-1" / "checkpoint-mine").mkdir()
     best = search(make_trainer(**changes), LR, keep_checkpoints=4, **options)
     assert runs(runs_folder) == [f"run-{number}" for number in range(4)]
     assert not (runs_folder / "run-1" / "checkpoint-99").exists()
+    assert (runs_folder / "run-1" / "checkpoint-mine").exists()
     assert len({owner(runs_folder / name)[0] for name in runs(runs_folder)}) == 1
     trainer = make_trainer(**changes)
     load_best_model(trainer, best)

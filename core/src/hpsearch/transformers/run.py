@@ -319,7 +319,8 @@ class TrialRun:
     def _checkpoint_folders(self) -> dict[int, Path]:
         """Return the folders of checkpoints that are there, by step, in order."""
         folders = self._output_dir().glob(f"{PREFIX_CHECKPOINT_DIR}-*")
-        return dict(sorted((_step_of(folder), folder) for folder in folders))
+        numbered = (folder for folder in folders if folder.name.rpartition("-")[2].isdecimal())
+        return dict(sorted((_step_of(folder), folder) for folder in numbered))
 
     def _output_dir(self) -> Path:
         return Path(self.trainer.args.output_dir or ".")

@@ -15,6 +15,9 @@ from transformers.utils import SAFE_WEIGHTS_NAME, WEIGHTS_NAME
 from hpsearch.errors import ArgumentError
 from hpsearch.transformers import compat
 
+_PART = 2**24
+"""So many values are added up at a time, for which 128 MiB of memory are enough."""
+
 
 def fingerprint(trainer: Any) -> dict[str, int]:
     """Return a number for each weight and buffer of a Trainer's model, by name.
@@ -56,11 +59,13 @@ def load_weights(trainer: Trainer, checkpoint: str, model: nn.Module) -> None:
 def _sum_of_bits(tensor: Tensor) -> int:
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor)
+    return sum(int(_bits(part).sum(dtype=torch.int64)) for part in tensor.reshape(-1).split(_PART))
+
+
+def _bits(tensor: Tensor) -> Tensor:
     if tensor.dtype == torch.float64:
-        tensor = tensor.view(torch.int64)
-    elif tensor.is_floating_point():
-        tensor = tensor.float().view(torch.int32)
-    return int(tensor.sum(dtype=torch.int64))
+        return tensor.view(torch.int64)
+    return tensor.float().view(torch.int32) if tensor.is_floating_point() else tensor
 
 
 def _saved(checkpoint: Path) -> dict[str, Tensor] | None:

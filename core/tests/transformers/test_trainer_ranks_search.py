@@ -150,6 +150,13 @@ def test_the_best_model_can_be_loaded_on_each_rank(seen):
     assert best["folders"] == [best["checkpoint"].rpartition("/")[2]]
 
 
+def test_the_best_evaluation_is_loaded_and_trained_again_on_each_rank(seen):
+    best = seen("best_model_loaded_back")
+    first, second = best["objectives"]
+    assert best["evaluated"] == [first, second, first]
+    assert len(best["folders"]) == 2
+
+
 def test_a_study_is_resumed_on_each_rank(seen):
     resumed = seen("resumed")
     assert resumed["again"][:2] == resumed["first"]

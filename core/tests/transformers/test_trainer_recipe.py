@@ -3,6 +3,7 @@
 import contextlib
 import copyreg
 import os
+import shutil
 import threading
 import types
 
@@ -54,14 +55,17 @@ def outcomes(study):
 
 
 @pytest.mark.parametrize("trained", [False, True])
-def test_a_trial_elsewhere_is_the_trial_here(make_trainer, elsewhere, trained):
+def test_a_trial_elsewhere_is_the_trial_here(make_trainer, elsewhere, tmp_path, trained):
     """A Trainer that has trained holds accelerate's weak references, which no pickle takes."""
     trainer = make_trainer(save_strategy="epoch")
     if trained:
         trainer.train()
         with pytest.raises(TypeError, match="cannot pickle"):
             cloudpickle.dumps(trainer)
-    assert outcomes(run(trainer, executor=elsewhere)) == outcomes(run(trainer))
+    there = outcomes(run(trainer, executor=elsewhere))
+    for folder in tmp_path.glob("run-*"):
+        shutil.rmtree(folder)  # or else the second search would take other names
+    assert there == outcomes(run(trainer))
 
 
 def test_the_trainer_is_built_once_in_a_process(make_trainer, elsewhere, toys, tmp_path):

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import TrainerCallback
+from safetensors.torch import load_file
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedModel, Trainer, TrainerCallback
 
 from hpsearch.errors import ArgumentError
 from hpsearch.execution.evaluate import Evaluate
 from hpsearch.plugins.backend import Capabilities
 from hpsearch.study.channel import Channel
-from hpsearch.study.study import Study
+from hpsearch.study.record import TrialRecord
+from hpsearch.study.study import BestRun, Study
 from hpsearch.transformers import TrainerObjective, load_best_model
 
 
@@ -51,7 +54,10 @@ def segment(tmp_path_factory):
 
     def run(trainer, params, resume_from=None, *, number=0, stop_at=None, **options):
         objective = TrainerObjective(trainer, **options)
-        study = Study("study", ["minimize"], capabilities=Capabilities(checkpoints=True))
+        earlier = TrialRecord(99)
+        earlier.annotate("search", "of this test")  # so that all parts belong to one search
+        capabilities = Capabilities(checkpoints=True)
+        study = Study("study", ["minimize"], capabilities=capabilities, trials=[earlier])
         objective.prepare(study)
         payload = {"number": number, "id": str(number), "params": params, "study_seed": 1}
         storage = Storage(folder, stop_at)
@@ -151,6 +157,52 @@ def test_a_rate_of_zero_leaves_the_donors_model(make_trainer, segment):
     assert set(heard.values.values()) == {donor.values[2]}
 
 
+class Loads(Trainer):
+    """Loads its checkpoints in its own way, from the folder alone."""
+
+    def _load_from_checkpoint(self, path):
+        self.model.load_state_dict(load_file(Path(path, "model.safetensors")))
+
+
+class Wide(PreTrainedModel):
+    """Takes an argument of its own, so ``from_pretrained`` cannot build it."""
+
+    config_class = PretrainedConfig
+
+    def __init__(self, config, width):
+        super().__init__(config)
+        self.body, self.head = nn.Linear(4, width), nn.Linear(width, 2)
+        self.post_init()
+
+    def forward(self, x, labels=None):
+        logits = self.head(self.body(x).relu())
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
+@pytest.mark.parametrize("cls", [Trainer, Loads])
+def test_a_model_of_ones_own_goes_on_from_the_donors_weights(make_trainer, segment, cls):
+    trainer = make_trainer(cls=cls, model_init=lambda: Wide(PretrainedConfig(), 5))
+    _, donor = segment(trainer, {"learning_rate": 0.3}, stop_at=3)
+    _, heard = segment(trainer, {"learning_rate": 0.0}, donor.copies[3], number=1)
+    assert set(heard.values.values()) == {donor.values[3]}
+    assert heard.facts["continued"] == donor.copies[3]
+
+
+@pytest.mark.parametrize("taken_from", [None, "last", "best"])
+def test_the_model_that_counts_is_loaded_after_going_on(make_trainer, segment, taken_from):
+    """With load_best_model_at_end the Trainer loads back what is best by its own metric."""
+    trainer = make_trainer(num_train_epochs=6, save_strategy="epoch", load_best_model_at_end=True)
+    options = {"objective_from": taken_from}
+    _, donor = segment(trainer, {"learning_rate": 0.5}, stop_at=6, **options)
+    other, heard = segment(trainer, {"learning_rate": 0.4}, donor.copies[6], number=1, **options)
+    again, own = segment(trainer, {"learning_rate": 0.5}, donor.copies[6], **options)
+    for number, outcome, facts in ((1, other, heard.facts), (0, again, own.facts)):
+        best = TrialRecord(number)
+        best.objectives, best.attrs = outcome.objectives, facts
+        load_best_model(trainer, BestRun.of(best))
+        assert trainer.evaluate()["eval_loss"] == outcome.objectives[0]
+
+
 def test_a_new_batch_size_is_in_force(make_trainer, segment):
     """22 examples are 3 batches of 8 and 11 of 2."""
     rates = Rates()
@@ -222,12 +274,9 @@ def test_the_checkpoint_is_of_the_evaluation_that_counts(make_trainer, segment):
     _, donor = segment(trainer, LR, stop_at=3)
     outcome, heard = segment(trainer, {"learning_rate": 0.1}, donor.copies[3], number=1)
 
-    class Best:
-        run_id = "1"
-        checkpoint = heard.facts["checkpoint"]
-        trial = type("Trial", (dict,), {"attrs": heard.facts})()
-
-    load_best_model(trainer, Best())
+    best = TrialRecord(1)
+    best.objectives, best.attrs = outcome.objectives, heard.facts
+    load_best_model(trainer, BestRun.of(best))
     assert trainer.evaluate()["eval_loss"] == outcome.objectives[0]
 
 

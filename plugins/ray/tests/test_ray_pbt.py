@@ -146,12 +146,14 @@ def test_a_population_trains(trainer, rates, results, tmp_path):
     assert best.checkpoint == str(tmp_path / "out" / f"run-{best.run_id}" / "checkpoint-21")
     load_best_model(trainer, best)
     assert trainer.evaluate()["eval_loss"] == best.objective
-    folders = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.glob("out/*/*"))
+    folders = sorted(
+        str(path.relative_to(tmp_path)) for path in tmp_path.glob("out/*/checkpoint-*")
+    )
     assert folders == ["out/run-0/checkpoint-21", "out/run-1/checkpoint-21"]
 
 
 def test_only_the_best_member_keeps_its_checkpoint(trainer, results, tmp_path):
     best = train_population(trainer, results, keep_checkpoints=1)
-    assert list(tmp_path.glob("out/*/*")) == [Path(best.checkpoint)]
+    assert list(tmp_path.glob("out/*/checkpoint-*")) == [Path(best.checkpoint)]
     load_best_model(trainer, best)
     assert trainer.evaluate()["eval_loss"] == best.objective

@@ -25,9 +25,12 @@ RESERVED: Final = frozenset(
         "arguments",
         "changed_params",
         "checkpoints",
+        "continued",
+        "judged_at",
         "left_by_rank",
         "output_dir",
         "run_name",
+        "search",
         "training_seed",
     }
 )

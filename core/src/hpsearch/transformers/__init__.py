@@ -5,7 +5,8 @@
 
 The files in the order in which they are best read: ``search`` (the entry), ``objective`` (one
 trial), ``build`` and ``arguments`` (a Trainer with the trial's values), ``run`` and ``callbacks``
-(its training), ``metrics``, ``checkpoints``, ``snapshot`` (the Trainer comes back as given).
+(its training), ``metrics``, ``checkpoints`` and ``folders``, ``best`` and ``weights`` (the best
+model), ``snapshot`` (the Trainer comes back as given).
 The names below load on first use, since transformers and torch take seconds.
 """
 
@@ -15,8 +16,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hpsearch.transformers.checkpoints import load_best_model as load_best_model
-    from hpsearch.transformers.checkpoints import refit as refit
+    from hpsearch.transformers.best import apply_hyperparameters as apply_hyperparameters
+    from hpsearch.transformers.best import load_best_model as load_best_model
+    from hpsearch.transformers.best import refit as refit
     from hpsearch.transformers.metrics import default_objective as default_objective
     from hpsearch.transformers.objective import TrainerObjective as TrainerObjective
     from hpsearch.transformers.search import disable as disable
@@ -27,17 +29,19 @@ if TYPE_CHECKING:
 _HOME = {
     "DEFAULT_SPACE": "upstream",
     "TrainerObjective": "objective",
+    "apply_hyperparameters": "best",
     "default_objective": "metrics",
     "disable": "search",
     "enable": "search",
     "hyperparameter_search": "search",
-    "load_best_model": "checkpoints",
-    "refit": "checkpoints",
+    "load_best_model": "best",
+    "refit": "best",
 }
 
 __all__ = [
     "DEFAULT_SPACE",
     "TrainerObjective",
+    "apply_hyperparameters",
     "default_objective",
     "disable",
     "enable",

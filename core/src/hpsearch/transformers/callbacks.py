@@ -28,6 +28,7 @@ class TrialCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Say which trial this training is."""
+        self._run.training_begins()
         state.is_hyper_param_search = True
         state.trial_name = self._run.name
         state.trial_params = dict(self._run.trial)
@@ -55,9 +56,10 @@ def listen(trainer: Trainer, run: TrialRun) -> None:
     evaluate = trainer.evaluate
 
     def evaluate_and_report(*args: Any, **kwargs: Any) -> dict[str, float]:
+        planned = trainer.control.should_evaluate
         metrics = evaluate(*args, **kwargs)
         if trainer.is_in_train and not args and kwargs.keys() <= {"ignore_keys"}:
-            run.evaluated(metrics)
+            run.evaluated(metrics, planned=planned)
         return metrics
 
     vars(trainer)["evaluate"] = evaluate_and_report

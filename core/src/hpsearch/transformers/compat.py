@@ -8,9 +8,12 @@ Everything else in this package uses the public face of ``Trainer``: its callbac
 from __future__ import annotations
 
 import copy
+import inspect
+from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import (
     PreTrainedModel,
@@ -23,7 +26,8 @@ from transformers import (
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 from transformers.trainer import DEFAULT_CALLBACKS, DEFAULT_PROGRESS_CALLBACK
 
-from hpsearch.errors import ArgumentError, listed
+_CONVERTS = find_spec("transformers.conversion_mapping") is not None
+"""Whether saved weights are converted by rules, as 5.x does, and not only renamed."""
 
 _BUILT_BY_TRAINERS = """
     args model model_wrapped optimizer lr_scheduler accelerator gather_function callback_handler
@@ -72,33 +76,70 @@ def inner_parts(trainer: Trainer) -> list[Any]:
     return [trainer._memory_tracker]
 
 
-def load_weights(trainer: Trainer, checkpoint: str, model: nn.Module) -> None:
-    """Load a checkpoint folder's weights, whole, sharded or an adapter's, into ``model``.
+def save_model(trainer: Trainer, folder: str) -> None:
+    """Save a Trainer's model as its checkpoints have it, and upload nothing."""
+    trainer.save_model(folder, _internal_call=True)
 
-    A model of transformers goes through ``from_pretrained``: 5.x saves some architectures under
-    their older names, and ``Trainer`` itself would then load nothing and only warn.
 
-    Raises:
-        ArgumentError: The checkpoint lacks some of the model's weights.
+def loads_in_its_own_way(trainer: Trainer) -> bool:
+    """Whether only the Trainer can load its checkpoints.
+
+    Its class says how, or each process has a part of the model.
     """
-    if not isinstance(model, PreTrainedModel):
-        type(trainer)._load_from_checkpoint(trainer, checkpoint, model=model)
-        return
-    answer: Any = type(model).from_pretrained(
-        checkpoint, config=model.config, dtype=model.dtype, output_loading_info=True
-    )
-    loaded, report = answer
-    if report["missing_keys"]:
-        raise ArgumentError(
-            f"the checkpoint {checkpoint} lacks {listed(sorted(report['missing_keys']))} of the "
-            "model that was built for it"
-        )
-    model.load_state_dict(loaded.state_dict())
+    own = type(trainer)._load_from_checkpoint is not Trainer._load_from_checkpoint
+    return own or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
 
 
-def load_weights_when_resuming(trainer: Any) -> None:
-    """Have the training that follows load a checkpoint's weights as :func:`load_weights` does."""
-    vars(trainer)["_load_from_checkpoint"] = lambda checkpoint, model=None: load_weights(
+def load_from_checkpoint(trainer: Trainer, checkpoint: str, model: nn.Module) -> None:
+    """Have the Trainer load a checkpoint's weights.
+
+    Its class may take the checkpoint alone, as transformers once did; then the Trainer's model gets
+    the weights.
+    """
+    load = type(trainer)._load_from_checkpoint
+    if len(inspect.signature(load).parameters) > 2:
+        load(trainer, checkpoint, model)
+    else:
+        load(trainer, checkpoint)
+
+
+def names_not_saved(model: nn.Module) -> set[str]:
+    """Return the names of the weights that a model of transformers computes and never saves."""
+    names: set[str] = set(getattr(model, "_keys_to_ignore_on_save", None) or ())
+    return names
+
+
+def with_todays_names(model: PreTrainedModel, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return saved weights as the model has them, whose file has them under other names.
+
+    transformers saves some architectures under their older names, on 5.x also in other pieces, and
+    renames them in ``from_pretrained``, which would build a model of its own.
+    """
+    if not _CONVERTS:
+        mapping = getattr(model, "_checkpoint_conversion_mapping", None)
+        rename: Any = model._get_key_renaming_mapping
+        today: dict[str, str] = rename(list(weights), mapping)
+        return {today[name]: value for name, value in weights.items()}
+    from transformers.conversion_mapping import get_model_conversion_mapping
+    from transformers.core_model_loading import convert_and_load_state_dict_in_model
+    from transformers.modeling_utils import LoadStateDictConfig
+
+    twin = copy.deepcopy(model)
+    conversions: Any = get_model_conversion_mapping(twin)
+    how = LoadStateDictConfig(weight_mapping=conversions, dtype=model.dtype)
+    report, _ = convert_and_load_state_dict_in_model(twin, dict(weights), how)
+    loaded = twin.state_dict()
+    return {
+        **{name: loaded[name] for name in loaded.keys() - report.missing_keys},
+        **{name: weights[name] for name in report.unexpected_keys & weights.keys()},
+    }
+
+
+def load_weights_when_resuming(
+    trainer: Any, load: Callable[[Trainer, str, nn.Module], None]
+) -> None:
+    """Have the training that follows load a checkpoint's weights by this function."""
+    vars(trainer)["_load_from_checkpoint"] = lambda checkpoint, model=None: load(
         trainer, checkpoint, trainer.model if model is None else model
     )
 

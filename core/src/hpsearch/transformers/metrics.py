@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Any, Literal, TypeAlias
 
+from transformers import TrainingArguments
+
 from hpsearch.errors import ArgumentError, listed
 from hpsearch.study.trial import as_floats
 from hpsearch.validators import one_of
@@ -67,14 +69,16 @@ class Objective:
 
     Args:
         compute: From the metrics to a number or several; None for :func:`default_objective`.
-        taken_from: ``"last"`` evaluation of the trial, or the ``"best"`` one.
+        taken_from: ``"last"`` evaluation of the trial, or the ``"best"`` one; None for the best
+            where the Trainer's arguments have ``load_best_model_at_end``, else the last.
 
     Raises:
         ArgumentError: ``taken_from`` is something else, or ``compute`` cannot be called.
     """
 
-    def __init__(self, compute: ComputeObjective | None, taken_from: ObjectiveFrom) -> None:
-        one_of("objective_from", taken_from, ("last", "best"))
+    def __init__(self, compute: ComputeObjective | None, taken_from: ObjectiveFrom | None) -> None:
+        if taken_from is not None:
+            one_of("objective_from", taken_from, ("last", "best"))
         if compute is not None and not callable(compute):
             raise ArgumentError(
                 f"compute_objective is {compute!r}, expected a function of the metrics"
@@ -83,20 +87,24 @@ class Objective:
         self.taken_from = taken_from
         self.directions: tuple[str, ...] = ("minimize",)
         self._warned = False
+        self._said_choice = False
 
-    def announce(self, directions: Sequence[str], has_metrics: bool | None) -> None:
+    def announce(
+        self, directions: Sequence[str], has_metrics: bool | None, loads_best: bool | None = None
+    ) -> None:
         """Take the study's directions and say, before the first trial, what is optimised.
 
         Args:
             directions: One for each objective.
             has_metrics: Whether the Trainer has ``compute_metrics``; None if only each trial's
                 Trainer will show.
+            loads_best: Whether its arguments have ``load_best_model_at_end``; None likewise.
 
         Raises:
             ArgumentError: The best of several objectives is asked for.
         """
         self.directions = tuple(directions)
-        self._warned = False
+        self._warned = self._said_choice = False
         if self.taken_from == "best" and len(directions) > 1:
             raise ArgumentError(
                 f"objective_from='best' needs one direction, and there are {len(directions)}; "
@@ -122,7 +130,19 @@ class Objective:
             "objective: %s, %s, of each trial's %s evaluation",
             what,
             " and ".join(directions),
-            self.taken_from,
+            "best" if self.takes_best(bool(loads_best)) else "last",
+        )
+
+    def announce_choice(self, args: TrainingArguments) -> None:
+        """Say once that ``load_best_model_at_end`` decides which evaluation counts, if it does."""
+        if self.taken_from is not None or not args.load_best_model_at_end or self._said_choice:
+            return
+        self._said_choice = True
+        by = "the objective" if len(self.directions) == 1 else f"{args.metric_for_best_model!r}"
+        logger.warning(
+            "load_best_model_at_end is set: of each trial's evaluations the best by %s counts; "
+            "objective_from='last' takes the last",
+            by,
         )
 
     def of(self, metrics: Mapping[str, Any], has_metrics: bool) -> tuple[float, ...]:
@@ -150,6 +170,10 @@ class Objective:
                 stacklevel=2,
             )
         return (default_objective(metrics),)
+
+    def takes_best(self, loads_best: bool) -> bool:
+        """Whether the best evaluation counts, given ``load_best_model_at_end``."""
+        return loads_best if self.taken_from is None else self.taken_from == "best"
 
     def better(self, values: tuple[float, ...], than: tuple[float, ...]) -> bool:
         """Whether one objective beats another in the only direction; NaN beats nothing."""

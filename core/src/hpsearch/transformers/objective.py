@@ -61,7 +61,8 @@ class TrainerObjective:
         compute_objective: From the metrics of an evaluation to a number, or one for each
             direction; None for the evaluation loss or the sum of the other metrics.
         hp_name: From the trial to the name of its run and folder; None for ``run-<id>``.
-        objective_from: Which evaluation of the trial counts: the ``"last"`` or the ``"best"``.
+        objective_from: Which evaluation of the trial counts: the ``"last"`` or the ``"best"``. None
+            takes the best where the Trainer has ``load_best_model_at_end``, else the last.
         checkpoint: Whether the evaluation that counts leaves a checkpoint in any case.
         baseline: Try the parameters that the Trainer came with as well.
         space_function: The define-by-run function that is searched, where there is one. What it
@@ -80,7 +81,7 @@ class TrainerObjective:
         trainer_factory: TrainerFactory | None = None,
         compute_objective: ComputeObjective | None = None,
         hp_name: Callable[[Any], str] | None = None,
-        objective_from: ObjectiveFrom = "last",
+        objective_from: ObjectiveFrom | None = None,
         checkpoint: bool = False,
         baseline: bool = False,
         space_function: SpaceFunction | None = None,
@@ -130,7 +131,10 @@ class TrainerObjective:
         if trainer is not None and self._reports_checkpoints:
             check_saving(trainer.args)
         has_metrics = None if trainer is None else trainer.compute_metrics is not None
-        self._objective.announce(study.directions, has_metrics)
+        loads_best = None if trainer is None else trainer.args.load_best_model_at_end
+        self._objective.announce(study.directions, has_metrics, loads_best)
+        if trainer is not None:
+            self._objective.announce_choice(trainer.args)
         self._run_names.take_over(study.trials)
         if self._baseline and trainer is not None and not study.trials:
             enqueue_baseline(trainer.args, study)
@@ -181,6 +185,7 @@ class TrainerObjective:
             )
             values = self._values_for_arguments(trainer, view)
             set_up(trainer, values)
+            self._objective.announce_choice(trainer.args)
             if self._reports_checkpoints:
                 check_saving(trainer.args)
             trial.channel.annotate("arguments", values)
@@ -197,7 +202,7 @@ class TrainerObjective:
                 trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
                 raise
             finally:
-                run.note_checkpoints()
+                run.leave(self._run_names)
 
     def _source(self, view: TrackedTrial) -> Trainer:
         if self._factory is not None:

@@ -20,13 +20,19 @@ from transformers.trainer_utils import SaveStrategy
 from hpsearch.errors import ArgumentError
 from hpsearch.study.trial import Trial
 from hpsearch.transformers import compat
+from hpsearch.transformers.weights import load_weights
 
 _RECORD = "hpsearch.json"
 
 
 def write_record(checkpoint: Path, trial: Trial, trainer: Trainer, **facts: Any) -> None:
-    """Note in a checkpoint whose it is, for the run that goes on from it."""
-    record = {"trial": _identity(trial), "optim": str(trainer.args.optim), **facts}
+    """Note in a checkpoint whose it is, for who loads it and for the run that goes on from it."""
+    record = {
+        **read_record(checkpoint),
+        "trial": _identity(trial),
+        "optim": str(trainer.args.optim),
+        **facts,
+    }
     (checkpoint / _RECORD).write_text(json.dumps(record))
 
 
@@ -76,7 +82,7 @@ def resume_from_checkpoint(trainer: Trainer, trial: Trial) -> Iterator[dict[str,
         if not is_own(record, trial):
             state.best_metric = state.best_global_step = state.best_model_checkpoint = None
         _count_again(trainer, state, str(Path(name, TRAINER_STATE_NAME)))
-        compat.load_weights_when_resuming(trainer)
+        compat.load_weights_when_resuming(trainer, load_weights)
         same_optimizer = record.get("optim", str(trainer.args.optim)) == str(trainer.args.optim)
         compat.load_no_hyperparameters(trainer, state, same_optimizer)
         yield {"resume_from_checkpoint": name}

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import Trainer
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers import Trainer, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, SaveStrategy
 
 from hpsearch.errors import TrialPruned
 from hpsearch.study.trial import Trial
+from hpsearch.transformers import compat
 from hpsearch.transformers.metrics import Objective
 from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.resume import is_own, read_record, write_record
+from hpsearch.transformers.weights import fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,10 @@ class Evaluation:
 
 class TrialRun:
     """Follows one training and reports it to the trial.
+
+    The checkpoint of the evaluation that counts is the run's result, so the run takes the Trainer's
+    ``save_total_limit`` upon itself: the Trainer knows only the evaluation that is best by its own
+    metric.
 
     Args:
         trainer: The Trainer that trains.
@@ -66,6 +73,11 @@ class TrialRun:
         self._objective = objective
         self._keep = keep or reports_checkpoints
         self._reports_checkpoints = reports_checkpoints
+        self._search = ""
+        self._named_here = False
+        self._limit: int | None = None
+        self._trainings = 0
+        self._latest: Evaluation | None = None
         self._unreported: Evaluation | None = None
         self._saved: list[int] = []
         self._asked_for: set[int] = set()
@@ -73,30 +85,56 @@ class TrialRun:
 
     def begin(self, names: RunNames) -> None:
         """Name the run and give it its folder, once all parameters are known."""
-        self.name = self.trial.channel.agree(
-            "run_name", lambda: names.of(self.trial, self._output_dir())
-        )
-        self.trainer.args.output_dir = str(self._output_dir() / self.name)
-        self.trial.channel.annotate("run_name", self.name)
-        self.trial.channel.annotate("output_dir", str(self._output_dir().absolute()))
-        if self.trial.resume_from is not None:
+        if self.name:  # a Trainer that trains twice builds its model twice
+            return
+
+        def decide() -> str:
+            self._named_here = True
+            return names.of(self.trial, self._output_dir())
+
+        args, channel = self.trainer.args, self.trial.channel
+        self.name = channel.agree("run_name", decide)
+        self._search = names.search
+        args.output_dir = str(self._output_dir() / self.name)
+        self._limit, args.save_total_limit = args.save_total_limit, None
+        channel.annotate("run_name", self.name)
+        channel.annotate("search", names.search)
+        channel.annotate("output_dir", str(self._output_dir().absolute()))
+        if self.trial.resume_from is None:
+            self._start_over()
+        else:
             self._go_on(Path(self.trial.resume_from))
 
-    def evaluated(self, metrics: Mapping[str, Any]) -> None:
+    def training_begins(self) -> None:
+        """Forget what counted where the training begins again, as for a smaller batch size."""
+        if self._trainings:
+            self.counting = self._latest = self._unreported = None
+            self._from_before.update(self._saved)
+        self._trainings += 1
+
+    def evaluated(self, metrics: Mapping[str, Any], *, planned: bool) -> None:
         """Take an evaluation made during training and report it, with its checkpoint if need be.
+
+        Args:
+            metrics: What it gave.
+            planned: Whether the training loop made it, which looks next at what is to be saved.
 
         Raises:
             TrialPruned: The study wants the trial stopped.
         """
         self._report_waiting(None)
-        evaluation = self._evaluation(metrics)
-        if self._counts(evaluation):
+        evaluation = self._latest = self._evaluation(metrics, self.trainer.state.global_step)
+        counts = self._counts(evaluation)
+        if counts:
             self.counting = evaluation
-        if self._reports_checkpoints or (self._keep and self.counting is evaluation):
-            control = self.trainer.control
+        control = self.trainer.control
+        if self._reports_checkpoints or (self._keep and counts):
             if not control.should_save:
                 self._asked_for.add(evaluation.step)
                 control.should_save = True
+            # With save_strategy="best" the loop decides by its own metric.
+            if counts and not (planned and self._saves_as_asked):
+                self._save(evaluation.step)
         if self._reports_checkpoints:
             self._unreported = evaluation
         else:
@@ -108,45 +146,65 @@ class TrialRun:
         Raises:
             TrialPruned: The study wants the trial stopped.
         """
-        self._saved.append(step)
-        self._from_before.discard(step)
+        if not self._saves_as_asked:
+            self._asked_for.discard(step)  # the Trainer wanted it as well
+        self._note(step)
         self._drop_all_but(step)
+        self._rotate({step, self._best_of_the_trainer(), self._step_that_counts()})
         self.note_checkpoints()
         if self._reports_checkpoints:
-            folder = self._folder(step).absolute()
-            counting = None if self.counting is None else self.counting.to_dict()
-            asked_for = step in self._asked_for
-            write_record(folder, self.trial, self.trainer, counting=counting, asked_for=asked_for)
-            self._report_waiting(str(folder))
+            self._report_waiting(str(self._folder(step).absolute()))
 
     def end(self) -> tuple[float, ...]:
         """Return the trial's objective values; evaluate now if the training never did."""
         self._report_waiting(None)
+        best = self._best_of_the_trainer()
+        loaded_back = self.trainer.args.load_best_model_at_end
+        now = best if loaded_back and best is not None else self.trainer.state.global_step
         if self.counting is None:
-            self.counting = self._evaluation(self.trainer.evaluate())
+            self.counting = self._latest = self._evaluation(self.trainer.evaluate(), now)
         step = self.counting.step
-        trained_on = self.trainer.state.global_step > step
-        there = self._folder(step).exists() and step not in self._from_before
-        if self._keep and not trained_on and not there:
-            self.trainer.save_model(str(self._folder(step)))
-            self._saved.append(step)
+        if self._keep and step == now and not self._wrote(step):
+            self._save(step)
         self._drop_all_but(step)
-        self.trial.channel.annotate("checkpoint", self._checkpoint())
-        self.trial.channel.annotate("metrics", _scalars(self.counting.metrics))
+        self._rotate({step} if self._wrote(step) else {best, *self._saved[-1:]})
+        channel = self.trial.channel
+        if self._has(step):
+            self._mark(step, values=self.counting.values)
+            channel.annotate("checkpoint", str(self._folder(step).absolute()))
+        else:
+            channel.annotate("checkpoint", None)
+        of = {"of": self.trainer.state.max_steps, "training": self._trainings}
+        channel.annotate("judged_at", {"step": step, **of})
+        channel.annotate("metrics", _scalars(self.counting.metrics))
         return self.counting.values
+
+    def leave(self, names: RunNames) -> None:
+        """Record what the run left, and give up its folder if that is nothing."""
+        self.note_checkpoints()
+        if self._named_here:
+            names.leave(self._output_dir())
 
     def note_checkpoints(self) -> None:
         """Record every checkpoint folder that the run left, however it ended."""
         left = [str(self._folder(step).absolute()) for step in self._left()]
         self.trial.channel.annotate("checkpoints", left)
 
+    def _start_over(self) -> None:
+        """Delete what this trial left in its folder before its process died."""
+        for folder in self._checkpoint_folders().values():
+            if self._writes:
+                shutil.rmtree(folder, ignore_errors=True)
+
     def _go_on(self, checkpoint: Path) -> None:
         """Take over what this trial left in its folder before it was stopped."""
         record = read_record(checkpoint)
-        if is_own(record, self.trial) and record["counting"] is not None:
-            self.counting = Evaluation.from_dict(record["counting"])
-        for folder in self._output_dir().glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-            step = int(folder.name.rpartition("-")[2])
+        if is_own(record, self.trial):
+            if record["counting"] is not None:
+                self.counting = Evaluation.from_dict(record["counting"])
+        else:
+            self.trial.channel.annotate("continued", str(checkpoint))
+        for step, folder in self._checkpoint_folders().items():
             self._saved.append(step)
             if self.counting is None:
                 self._from_before.add(step)
@@ -166,45 +224,120 @@ class TrialRun:
             if self.trial.should_prune():
                 raise TrialPruned
 
-    def _drop_all_but(self, step: int | None) -> None:
-        """Delete the checkpoints that only this run asked for and that nobody needs any more."""
-        needed = {step, None if self.counting is None else self.counting.step}
-        for other in self._asked_for - needed:
-            if self.trainer.args.should_save:  # of several processes, the one that writes
-                shutil.rmtree(self._folder(other), ignore_errors=True)
-        self._asked_for &= needed
+    # Which evaluation counts.
 
-    def _evaluation(self, metrics: Mapping[str, Any]) -> Evaluation:
+    def _evaluation(self, metrics: Mapping[str, Any], step: int) -> Evaluation:
         values = self._objective.of(metrics, self.trainer.compute_metrics is not None)
-        return Evaluation(self.trainer.state.global_step, values, metrics)
+        return Evaluation(step, values, metrics)
 
     def _counts(self, evaluation: Evaluation) -> bool:
-        return (
-            self.counting is None
-            or self._objective.taken_from == "last"
-            or self._objective.better(evaluation.values, self.counting.values)
+        args, before = self.trainer.args, self.counting
+        if before is None or not self._objective.takes_best(args.load_best_model_at_end):
+            return True
+        if len(evaluation.values) == 1:
+            return self._objective.better(evaluation.values, before.values)
+        # Of several objectives there is no best; of the Trainer's metric there is.
+        new, old = _metric_for_best(args, evaluation), _metric_for_best(args, before)
+        return new > old or (math.isnan(old) and not math.isnan(new))
+
+    def _step_that_counts(self) -> int | None:
+        return None if self.counting is None else self.counting.step
+
+    def _best_of_the_trainer(self) -> int | None:
+        """Return the step of the checkpoint that is best by the Trainer's own metric, if any is."""
+        best = self.trainer.state.best_model_checkpoint
+        return None if best is None else _step_of(best)
+
+    # Checkpoints.
+
+    @property
+    def _saves_as_asked(self) -> bool:
+        return self.trainer.args.save_strategy != SaveStrategy.BEST
+
+    def _save(self, step: int) -> None:
+        """Save the model that is now judged; its optimiser is not needed to load it."""
+        compat.save_model(self.trainer, str(self._folder(step)))
+        self._note(step)
+
+    def _note(self, step: int) -> None:
+        """Take note of a checkpoint that has the model's weights as they are now."""
+        if step in self._saved:
+            self._saved.remove(step)
+        self._saved.append(step)
+        self._from_before.discard(step)
+        latest = self._latest
+        self._mark(
+            step,
+            values=latest.values if latest is not None and latest.step == step else None,
+            counting=None if self.counting is None else self.counting.to_dict(),
+            asked_for=step in self._asked_for,
+            **({"weights": fingerprint(self.trainer)} if self._writes else {}),
         )
 
-    def _checkpoint(self) -> str | None:
-        """Return the checkpoint of the evaluation that counts, else the last one that is left.
+    def _mark(self, step: int, **facts: Any) -> None:
+        """Write into a checkpoint whose it is and what is known of it."""
+        folder = self._folder(step)
+        if self._writes and folder.is_dir():
+            facts = {"search": self._search, "step": step, **facts}
+            write_record(folder, self.trial, self.trainer, **facts)
 
-        With ``load_best_model_at_end`` and a limit of one, that is the best one.
-        """
+    def _drop_all_but(self, step: int | None) -> None:
+        """Delete the checkpoints that only this run asked for and that nobody needs any more."""
+        needed = {step, self._step_that_counts()}
+        for other in self._asked_for - needed:
+            self._delete(other)
+        self._asked_for &= needed
+
+    def _rotate(self, needed: set[int | None]) -> None:
+        """Delete the oldest checkpoints beyond ``save_total_limit``, but none that is needed."""
         left = self._left()
-        if not left:
-            return None
-        counts = self.counting is not None and self.counting.step in left
-        step = self.counting.step if self.counting is not None and counts else left[-1]
-        return str(self._folder(step).absolute())
+        surplus = len(left) - (self._limit or len(left))
+        for step in [step for step in left if step not in needed][: max(surplus, 0)]:
+            self._delete(step)
+
+    def _delete(self, step: int) -> None:
+        if self._writes:
+            shutil.rmtree(self._folder(step), ignore_errors=True)
+        if step in self._saved:
+            self._saved.remove(step)
+
+    @property
+    def _writes(self) -> bool:
+        """Whether this is, of several processes, the one that writes."""
+        writes: bool = self.trainer.args.should_save
+        return writes
+
+    def _wrote(self, step: int) -> bool:
+        return step in self._saved and step not in self._from_before
+
+    def _has(self, step: int) -> bool:
+        return self._wrote(step) and self._folder(step).is_dir()
 
     def _left(self) -> list[int]:
-        return [step for step in dict.fromkeys(self._saved) if self._folder(step).exists()]
+        return [step for step in self._saved if self._folder(step).is_dir()]
+
+    def _checkpoint_folders(self) -> dict[int, Path]:
+        """Return the folders of checkpoints that are there, by step, in order."""
+        folders = self._output_dir().glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+        numbered = (folder for folder in folders if folder.name.rpartition("-")[2].isdecimal())
+        return dict(sorted((_step_of(folder), folder) for folder in numbered))
 
     def _output_dir(self) -> Path:
         return Path(self.trainer.args.output_dir or ".")
 
     def _folder(self, step: int) -> Path:
         return self._output_dir() / f"{PREFIX_CHECKPOINT_DIR}-{step}"
+
+
+def _step_of(checkpoint: str | Path) -> int:
+    return int(Path(checkpoint).name.rpartition("-")[2])
+
+
+def _metric_for_best(args: TrainingArguments, evaluation: Evaluation) -> float:
+    """Return the Trainer's own metric, turned so that higher is better; NaN where it lacks."""
+    name = f"eval_{(args.metric_for_best_model or 'loss').removeprefix('eval_')}"
+    value: float = evaluation.metrics.get(name, math.nan)
+    return value if args.greater_is_better else -value
 
 
 def _scalars(metrics: Mapping[str, Any]) -> dict[str, Any]:

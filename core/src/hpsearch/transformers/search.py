@@ -35,7 +35,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     hp_name: Callable[[Any], str] | None = None,
     *,
     trainer_factory: TrainerFactory | None = None,
-    objective_from: ObjectiveFrom = "last",
+    objective_from: ObjectiveFrom | None = None,
     keep_checkpoints: int | None = None,
     baseline: bool = False,
     rank_timeout: float = 60.0,
@@ -58,7 +58,8 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         hp_name: From the trial to the name of its run and folder; None for ``run-<id>``.
         trainer_factory: Instead of a Trainer, for Trainer classes that take no ``model_init``:
             ``trainer_factory(trial)`` returns a Trainer built with the trial's parameters.
-        objective_from: Which evaluation of a trial counts: the ``"last"`` or the ``"best"``.
+        objective_from: Which evaluation of a trial counts: the ``"last"`` or the ``"best"``. None
+            takes the best where the Trainer has ``load_best_model_at_end``, else the last.
         keep_checkpoints: How many trials keep their checkpoints: the best ones, which then have
             one in any case. None leaves what the Trainer's arguments save.
         baseline: Try the arguments that the Trainer came with as well, before any suggestion.

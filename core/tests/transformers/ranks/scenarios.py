@@ -6,7 +6,7 @@ import toys  # type: ignore[import-not-found]
 from toys import RANK, At, Net, Steps, make_trainer, search, told  # type: ignore[import-not-found]
 
 import hpsearch
-from hpsearch.transformers import load_best_model
+from hpsearch.transformers import load_best_model, refit
 
 
 def same_trials(folder):
@@ -160,12 +160,30 @@ def best_model(folder):
     trainer = make_trainer(folder)
     best = search(trainer, keep_checkpoints=1, n_trials=3)
     load_best_model(trainer, best)
-    folders = sorted(path.name for path in folder.glob("*/*"))
+    folders = sorted(path.name for path in folder.glob("*/checkpoint-*"))
     return {
         "checkpoint": best.checkpoint,
         "folders": folders,
         "evaluated_again": trainer.evaluate()["eval_loss"].hex(),
         "objective": best.objective.hex(),
+    }
+
+
+def best_model_loaded_back(folder):
+    """Twice in one folder; the rates are so high that the last epoch is not the best."""
+    changes = {"save_strategy": "epoch", "load_best_model_at_end": True, "save_total_limit": 1}
+    trainer = make_trainer(folder, num_train_epochs=5, **changes)
+    space = {"learning_rate": hpsearch.Categorical([0.5, 0.7])}
+    first, second = (search(trainer, space, keep_checkpoints=1, n_trials=2) for _ in range(2))
+    evaluated = []
+    for best in (first, second):
+        load_best_model(trainer, best)
+        evaluated.append(trainer.evaluate()["eval_loss"].hex())
+    refit(trainer, first)
+    return {
+        "evaluated": [*evaluated, trainer.evaluate()["eval_loss"].hex()],
+        "objectives": [first.objective.hex(), second.objective.hex()],
+        "folders": sorted(path.name for path in folder.glob("run-*")),
     }
 
 
@@ -258,6 +276,7 @@ SCENARIOS = [
     suggested_by_hp_space,
     factory,
     best_model,
+    best_model_loaded_back,
     resumed,
     by_rank_0_alone,
     misspelt,

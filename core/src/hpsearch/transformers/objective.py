@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer
 from transformers.trainer_utils import number_of_arguments
 
 from hpsearch.errors import ArgumentError, SearchAborted, TrialPruned, listed
@@ -213,7 +213,8 @@ class TrainerObjective:
         values = {}
         for name in sorted(self._returned(view.trial) - view.read):
             if name in arguments.field_names(trainer.args):
-                arguments.check_live(type(trainer), trainer.args, name)
+                by_factory = self._factory is not None
+                arguments.check_live(type(trainer), trainer.args, name, by_factory=by_factory)
                 values[name] = typed(trainer.args, name, view.trial[name])
         return values
 
@@ -237,12 +238,37 @@ class TrainerObjective:
 
         def call_model_init(_trial: Any = None) -> nn.Module:
             model = build(view)
-            _check_suggested(trainer.args, frozenset(view.trial) - known)
+            self._set_late(trainer, view, frozenset(view.trial) - known)
             self._check_read(trainer, view)
             run.begin(self._run_names)
             return model
 
         vars(trainer)["call_model_init"] = call_model_init
+
+    def _set_late(self, trainer: Trainer, view: TrackedTrial, names: frozenset[str]) -> None:
+        """Set what ``model_init`` suggested and the arguments' own class calls a field.
+
+        Raises:
+            ArgumentError: It is a field of TrainingArguments themselves: training has begun with
+                another value.
+        """
+        late = names & arguments.field_names(trainer.args)
+        too_late = sorted(late & arguments.declared_by_transformers())
+        if too_late:
+            raise ArgumentError(
+                f"model_init suggests {listed(too_late)}, which TrainingArguments have and which "
+                "were set before the model was built; suggest it in hp_space"
+            )
+        if not late:
+            return
+        for name in sorted(late):
+            arguments.check_live(type(trainer), trainer.args, name)
+        changed = arguments.with_values(trainer.args, {name: view.trial[name] for name in late})
+        # The training loop holds these very arguments by now.
+        vars(trainer.args).update(vars(changed))
+        known = view.trial.attrs.get("arguments", {})
+        values = {name: getattr(changed, name) for name in sorted(late)}
+        view.trial.channel.annotate("arguments", {**known, **values})
 
     def _check_read(self, trainer: Trainer, view: TrackedTrial) -> None:
         """Refuse a name that changes nothing, the first time that it is met."""
@@ -301,12 +327,3 @@ def _groups(trial: Trial | TrialRecord) -> set[str]:
         for name in trial.derived
         if any(member.startswith(f"{name}.") for member in trial.params)
     }
-
-
-def _check_suggested(args: TrainingArguments, names: frozenset[str]) -> None:
-    late = sorted(names & arguments.field_names(args))
-    if late:
-        raise ArgumentError(
-            f"model_init suggests {listed(late)}, which TrainingArguments have and which were set "
-            "before the model was built; suggest it in hp_space"
-        )

@@ -75,7 +75,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         ArgumentError: The Trainer cannot be searched, or a parameter cannot take effect.
         HpsearchError: Whatever else :func:`hpsearch.search` raises.
     """
-    options = translated(options)
+    options = translated(options, backend_name(backend))
     if keep_checkpoints is not None:
         options["plugins"] = [*options.get("plugins", ()), CheckpointKeeper(keep_checkpoints)]
     space = SpaceFunction(hp_space) if callable(hp_space) else hp_space

@@ -48,6 +48,9 @@ class TrackedTrial(TrackedMapping):
         self.trial = trial
         super().__init__(trial, self.read)
 
+    def __bool__(self) -> bool:
+        return True  # also one without parameters: `if trial:` asks whether there is a trial
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "trial":  # a copy asks before it has a trial
             raise AttributeError(name)
@@ -102,6 +105,11 @@ class SpaceFunction:
         self._trial = trial
         self._returned = frozenset(returned) if isinstance(returned, Mapping) else None
         return returned
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What it was last called with belongs to this process: a live trial, or one that only
+        # reads the space.
+        return {"function": self.function, "_trial": None, "_returned": None}
 
     def returned(self, trial: Trial | TrialRecord) -> frozenset[str] | None:
         """Return the names returned for this trial; None if it was not called, or named none."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from enum import Enum
 from os import PathLike
 from typing import Any
 
 from hpsearch.errors import ArgumentError
+from hpsearch.execution.executor import ExecutorSpec
+from hpsearch.plugins import registry
 from hpsearch.space.distributions import Categorical, Distribution, Float, Int
 
 DEFAULT_SPACE: dict[str, Distribution] = {
@@ -33,10 +36,11 @@ def backend_name(backend: Any) -> str | None:
     return name
 
 
-def translated(options: dict[str, Any]) -> dict[str, Any]:
+def translated(options: dict[str, Any], backend: str | None = None) -> dict[str, Any]:
     """Return the options under the names that :func:`hpsearch.search` has for them.
 
-    ``gc_after_trial`` may be given and changes nothing: memory is always released.
+    ``gc_after_trial`` may be given and changes nothing: memory is always released. An option that
+    the backend or the executor has itself, as Ray has ``callbacks``, is left to it.
 
     Raises:
         ArgumentError: An option has another way now, or is given under both its names.
@@ -50,7 +54,7 @@ def translated(options: dict[str, Any]) -> dict[str, Any]:
             "for worker processes, each with a Trainer of its own"
         )
     for name, answer in _ANSWERED.items():
-        if name in options:
+        if name in options and not _has_option(name, backend, options.get("executor", "inline")):
             raise ArgumentError(f"{name!r} is not taken here: {answer}")
     renamed = _RENAMED if _is_the_backends(options.get("storage")) else _RENAMED | _OF_THE_STUDY
     for old, new in renamed.items():
@@ -59,6 +63,12 @@ def translated(options: dict[str, Any]) -> dict[str, Any]:
                 raise ArgumentError(f"{old!r} and {new!r} are the same option; give one of them")
             options[new] = options.pop(old)
     return options
+
+
+def _has_option(name: str, backend: str | None, executor: Any) -> bool:
+    """Whether the backend or the executor has an option of that name."""
+    options = registry.find(backend).load().Options
+    return name in {*(field.name for field in fields(options)), *ExecutorSpec.of(executor).options}
 
 
 def _is_the_backends(storage: Any) -> bool:

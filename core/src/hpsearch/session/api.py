@@ -17,6 +17,7 @@ from hpsearch.plugins import registry
 from hpsearch.plugins.hooks import Hooks, Role
 from hpsearch.session import session
 from hpsearch.session.checks import check_capabilities, read_directions
+from hpsearch.session.constant import ConstantObjective
 from hpsearch.session.coordinator import Coordinator
 from hpsearch.session.failures import FailurePolicy
 from hpsearch.session.loop import AskTellLoop, DelegatedLoop
@@ -170,9 +171,7 @@ def search(
     hooks.register(_construct(plugin, cls, study.options), Role.BACKEND, str(plugin))
     if pruner is not None:
         hooks.register(pruner, Role.PRUNER, f"pruner {type(pruner).__name__}")
-    for observer in observers:
-        hooks.register(observer, Role.OBSERVER, f"observer {type(observer).__name__}")
-    _register_progress(hooks, progress)
+    _register_observers(hooks, observers, progress)
     hooks.register(loop, Role.CORE, spec.label)
     evaluate = Evaluate(objective, source.function, len(study.directions))
     session.run(coordinator, hooks, plugin, evaluate, enqueued)
@@ -252,7 +251,10 @@ def _construct(plugin: Plugin, cls: type[Backend], options: Any) -> Backend:
         raise BackendError(f"{plugin} failed to start: {described(error)}") from error
 
 
-def _register_progress(hooks: Hooks, progress: bool | None) -> None:
+def _register_observers(hooks: Hooks, observers: Iterable[object], progress: bool | None) -> None:
+    for observer in observers:
+        hooks.register(observer, Role.OBSERVER, f"observer {type(observer).__name__}")
+    hooks.register(ConstantObjective(), Role.OBSERVER, "watch for a constant objective")
     if progress is False:
         return
     from hpsearch.report import progress as bars

@@ -8,6 +8,8 @@ Everything else in this package uses the public face of ``Trainer``: its callbac
 from __future__ import annotations
 
 import copy
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -21,7 +23,9 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
+from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 from transformers.trainer import DEFAULT_CALLBACKS, DEFAULT_PROGRESS_CALLBACK
+from transformers.trainer_utils import SchedulerType
 
 from hpsearch.errors import ArgumentError, listed
 
@@ -32,6 +36,21 @@ _BUILT_BY_TRAINERS = """
 """
 BUILT_BY_TRAINERS = frozenset(_BUILT_BY_TRAINERS.split())
 """The attributes that each Trainer makes for itself: its model, its process, its training."""
+
+
+PARAMETERS_OF_OPTIMIZERS = frozenset(("params", "model", "optimizer_dict"))
+"""Under these names an optimiser's arguments may hold the parameters that it optimises."""
+
+
+def groups_parameters(options: Mapping[str, Any]) -> bool:
+    """Whether an optimiser's arguments group the parameters, so that the Trainer does not."""
+    return not PARAMETERS_OF_OPTIMIZERS.isdisjoint(options)
+
+
+def schedule_warms_up(kind: Any) -> bool:
+    """Whether a learning rate schedule of this type takes a number of warmup steps."""
+    make = TYPE_TO_SCHEDULER_FUNCTION[SchedulerType(kind)]
+    return "num_warmup_steps" in inspect.signature(make).parameters
 
 
 def usual_callbacks(args: TrainingArguments) -> set[type[TrainerCallback]]:

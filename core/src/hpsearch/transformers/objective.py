@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from transformers.trainer_utils import number_of_arguments
 
 from hpsearch.errors import ArgumentError, SearchAborted, TrialPruned, listed
 from hpsearch.study.trial import Trial
-from hpsearch.transformers import arguments
+from hpsearch.transformers import arguments, inert
 from hpsearch.transformers.baseline import enqueue_baseline
 from hpsearch.transformers.build import (
     TrainerFactory,
@@ -36,6 +36,7 @@ from hpsearch.transformers.snapshot import freeze_gc_for_good, restored
 from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial
 
 if TYPE_CHECKING:
+    from hpsearch.space.distributions import Distribution
     from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
 
@@ -103,6 +104,7 @@ class TrainerObjective:
         self._space_function = space_function
         self._processes = processes
         self._consumed: set[str] = set()
+        self._without_effect: set[str] = set()
         self._reports_checkpoints = False
         self._has_travelled = False
 
@@ -127,6 +129,8 @@ class TrainerObjective:
                 self._check_name(trainer, name)
                 if name in arguments.field_names(trainer.args) and name in parameters:
                     check_distribution(trainer.args, name, parameters[name])
+        if trainer is not None:
+            self._check_effects(trainer, names, parameters)
         if trainer is not None and self._reports_checkpoints:
             check_saving(trainer.args)
         has_metrics = None if trainer is None else trainer.compute_metrics is not None
@@ -148,6 +152,22 @@ class TrainerObjective:
         # What a define-by-run function suggests may be for itself: a branch, an exponent.
         if self._space_function is None and _takes_nothing(trainer.model_init):
             raise arguments.unread(name, args, _NO_READER)
+
+    def _check_effects(
+        self, trainer: Trainer, names: Sequence[str], parameters: Mapping[str, Distribution]
+    ) -> None:
+        """Refuse a field that no training reads with the Trainer's other arguments."""
+        function = self._space_function
+        returned = None if function is None else function.last_returned
+        choices = {
+            name: _some_values(parameters.get(name))
+            for name in (names if returned is None else returned)
+        }
+        for name in names:
+            if name in choices:
+                why = inert.reason(trainer, name, choices)
+                if why is not None:
+                    raise _without_effect(name, why)
 
     # One trial.
 
@@ -180,6 +200,8 @@ class TrainerObjective:
                 reports_checkpoints=self._reports_checkpoints,
             )
             values = self._values_for_arguments(trainer, view)
+            if self._factory is not None:
+                self._check_built(trainer, view)
             set_up(trainer, values)
             if self._reports_checkpoints:
                 check_saving(trainer.args)
@@ -217,6 +239,24 @@ class TrainerObjective:
                 arguments.check_live(type(trainer), trainer.args, name, by_factory=by_factory)
                 values[name] = typed(trainer.args, name, view.trial[name])
         return values
+
+    def _check_built(self, trainer: Trainer, view: TrackedTrial) -> None:
+        """Refuse a field that the Trainer of a factory does not read, or warn once.
+
+        What the factory read from the trial it may use in another way than in the arguments, and
+        it may build another Trainer in the next trial.
+        """
+        choices = dict.fromkeys(view.trial)
+        fields = arguments.field_names(trainer.args) & choices.keys() & view.trial.params.keys()
+        for name in sorted(fields - self._without_effect):
+            if name in view.read and getattr(trainer.args, name) != view.trial[name]:
+                continue
+            why = inert.reason(trainer, name, choices)
+            if why is not None and not view.read:
+                raise _without_effect(name, why)
+            if why is not None:
+                self._without_effect.add(name)
+                logger.warning("%r seems to change nothing: %s", name, why)
 
     def _returned(self, trial: Trial | TrialRecord) -> frozenset[str]:
         function = self._space_function
@@ -314,6 +354,16 @@ class TrainerObjective:
 
 
 _NO_READER = "model_init takes no argument that it could be read from"
+
+
+def _without_effect(name: str, why: str) -> ArgumentError:
+    return ArgumentError(f"{name!r} is searched and changes nothing: {why}")
+
+
+def _some_values(distribution: Distribution | None) -> Sequence[Any] | None:
+    """Return all choices of a parameter, or its least and its largest number; None if unknown."""
+    values = None if distribution is None else distribution.values()
+    return values if values is None or isinstance(values, tuple) else (values[0], values[-1])
 
 
 def _takes_nothing(function: Any) -> bool:

@@ -111,6 +111,11 @@ class SpaceFunction:
         # reads the space.
         return {"function": self.function, "_trial": None, "_returned": None}
 
+    @property
+    def last_returned(self) -> frozenset[str] | None:
+        """The names returned for the last trial, such as the one that read the space."""
+        return self._returned
+
     def returned(self, trial: Trial | TrialRecord) -> frozenset[str] | None:
         """Return the names returned for this trial; None if it was not called, or named none."""
         return self._returned if self._trial is trial else None

@@ -15,6 +15,7 @@ Its distribution names it in the entry-point group ``hpsearch.backends``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -83,3 +84,9 @@ class Backend:
         """Return what the backend can do with these options, where they make a difference."""
         del options
         return cls.capabilities
+
+    @classmethod
+    def metrics_for(cls, options: Any) -> Sequence[str] | None:
+        """Return the names of the metrics that these options say to optimise, None for none."""
+        del options
+        return None

@@ -21,7 +21,7 @@ from hpsearch.session.constant import ConstantObjective
 from hpsearch.session.coordinator import Coordinator
 from hpsearch.session.failures import FailurePolicy
 from hpsearch.session.loop import AskTellLoop, DelegatedLoop
-from hpsearch.space.dialects import Nested, read_source
+from hpsearch.space.dialects import Nested, SpaceSource, read_source
 from hpsearch.study.capabilities import Capabilities
 from hpsearch.study.seeds import fresh_seed
 from hpsearch.study.study import Study
@@ -150,6 +150,7 @@ def search(
         backend=plugin.name,
         options=options,
         capabilities=capabilities,
+        metrics=_metrics(cls, options, source),
         native_space=source.native_for(capabilities.dialect),
         n_workers=n_workers,
         pruner=pruner,
@@ -242,6 +243,12 @@ def _capabilities(plugin: Plugin, cls: type[Backend], options: Any) -> Capabilit
             f"{plugin} answered {brief(capabilities)} in capabilities_for, expected Capabilities"
         )
     return capabilities
+
+
+def _metrics(cls: type[Backend], options: Any, source: SpaceSource) -> Sequence[str] | None:
+    """Return the metrics that the options name, else those of the space."""
+    named = cls.metrics_for(options)
+    return source.metrics if named is None else named
 
 
 def _construct(plugin: Plugin, cls: type[Backend], options: Any) -> Backend:

@@ -29,7 +29,11 @@ ENTRY_POINT_GROUP: Final = "hpsearch.dialects"
 
 
 class Dialect(Protocol):
-    """An engine's native way of writing a space. A plugin's has every one of these names."""
+    """An engine's native way of writing a space. A plugin's has every one of these names.
+
+    It may also have ``metrics(native)``, which returns the names of the metrics that the object
+    optimises, one for each objective, or None for none.
+    """
 
     name: str
 
@@ -71,6 +75,7 @@ class SpaceSource:
         native: The object in a plugin's dialect that the space was read from, None for other ways.
         dialect: Who read it, None for other ways.
         goals: The directions that the native object states, None where it states none.
+        metrics: The names of the metrics that the native object optimises, None for none.
         overruled: Whether the caller's direction counts where it is another one.
     """
 
@@ -80,6 +85,7 @@ class SpaceSource:
     native: Any = None
     dialect: Dialect | None = None
     goals: Sequence[str] | None = None
+    metrics: Sequence[str] | None = None
     overruled: bool = False
 
     @classmethod
@@ -100,7 +106,13 @@ class SpaceSource:
         if dialect is None:
             return cls.portable(given if isinstance(given, Space) else Space(given))
         source = cls.portable(_read(dialect, given))
-        return replace(source, native=given, dialect=dialect, goals=_asked(dialect, "goals", given))
+        return replace(
+            source,
+            native=given,
+            dialect=dialect,
+            goals=_asked(dialect, "goals", given),
+            metrics=_asked(dialect, "metrics", given) if hasattr(dialect, "metrics") else None,
+        )
 
     def native_for(self, dialect: str | None) -> Any:
         """Return the native object if it is in that dialect, else None."""
@@ -132,9 +144,11 @@ class OverruledGoals:
 
     Attributes:
         space: The space, in any form that :func:`read_source` takes.
+        otherwise: The goal where the space states none and names no metric; None for none.
     """
 
     space: Any
+    otherwise: str | None = None
 
 
 def read_source(given: Any, *, define_by_run: bool) -> SpaceSource:
@@ -150,7 +164,10 @@ def read_source(given: Any, *, define_by_run: bool) -> SpaceSource:
         SpaceError: Nobody recognises the object, or its meaning cannot be carried over.
     """
     if isinstance(given, OverruledGoals):
-        return replace(read_source(given.space, define_by_run=define_by_run), overruled=True)
+        source = read_source(given.space, define_by_run=define_by_run)
+        if source.goals is None and source.metrics is None and given.otherwise is not None:
+            source = replace(source, goals=(given.otherwise,))
+        return replace(source, overruled=True)
     if not callable(given):
         return SpaceSource(None) if given is None else SpaceSource.of(given)
     from hpsearch.space import explore

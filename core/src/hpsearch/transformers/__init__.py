@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpsearch.transformers.checkpoints import load_best_model as load_best_model
     from hpsearch.transformers.checkpoints import refit as refit
+    from hpsearch.transformers.metrics import at_least as at_least
+    from hpsearch.transformers.metrics import at_most as at_most
     from hpsearch.transformers.metrics import default_objective as default_objective
     from hpsearch.transformers.objective import TrainerObjective as TrainerObjective
     from hpsearch.transformers.search import disable as disable
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 _HOME = {
     "DEFAULT_SPACE": "upstream",
     "TrainerObjective": "objective",
+    "at_least": "metrics",
+    "at_most": "metrics",
     "default_objective": "metrics",
     "disable": "search",
     "enable": "search",
@@ -38,6 +42,8 @@ _HOME = {
 __all__ = [
     "DEFAULT_SPACE",
     "TrainerObjective",
+    "at_least",
+    "at_most",
     "default_objective",
     "disable",
     "enable",

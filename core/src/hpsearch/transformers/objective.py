@@ -26,8 +26,9 @@ from hpsearch.transformers.build import (
 from hpsearch.transformers.callbacks import listen
 from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.environment import environment
-from hpsearch.transformers.metrics import ComputeObjective, Objective, ObjectiveFrom
+from hpsearch.transformers.metrics import ComputeObjective, Limit, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
+from hpsearch.transformers.preview import FEW, gets_more_metrics, preview
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import Recipe
 from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
@@ -59,10 +60,13 @@ class TrainerObjective:
             field of its arguments; ``model_init(trial)`` reads the others.
         trainer_factory: Instead of a Trainer: builds one for each trial. What it reads from the
             trial is its own affair; a field that it does not read is set on the Trainer it built.
-        compute_objective: From the metrics of an evaluation to a number, or one for each
-            direction; None for the evaluation loss or the sum of the other metrics.
+        compute_objective: The name of a metric, or a list with one for each direction; or a
+            function from the metrics of an evaluation to a number, or to one for each direction.
+            None: the metric that the space names; else the Trainer's ``metric_for_best_model``
+            where that is set; else the evaluation loss or the sum of the other metrics.
         hp_name: From the trial to the name of its run and folder; None for ``run-<id>``.
         objective_from: Which evaluation of the trial counts: the ``"last"`` or the ``"best"``.
+        constraints: Limits of metrics, by name: ``{"eval_runtime": at_most(10.0)}``.
         checkpoint: Whether the evaluation that counts leaves a checkpoint in any case.
         baseline: Try the parameters that the Trainer came with as well.
         space_function: The define-by-run function that is searched, where there is one. What it
@@ -79,9 +83,10 @@ class TrainerObjective:
         trainer: Trainer | None = None,
         *,
         trainer_factory: TrainerFactory | None = None,
-        compute_objective: ComputeObjective | None = None,
+        compute_objective: ComputeObjective | str | Sequence[str] | None = None,
         hp_name: Callable[[Any], str] | None = None,
         objective_from: ObjectiveFrom = "last",
+        constraints: Mapping[str, Limit] | None = None,
         checkpoint: bool = False,
         baseline: bool = False,
         space_function: SpaceFunction | None = None,
@@ -97,7 +102,7 @@ class TrainerObjective:
             )
         self._recipe = None if trainer is None else Recipe(trainer)
         self._factory = trainer_factory
-        self._objective = Objective(compute_objective, objective_from)
+        self._objective = Objective(compute_objective, objective_from, constraints)
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
         self._baseline = baseline
@@ -106,6 +111,7 @@ class TrainerObjective:
         self._consumed: set[str] = set()
         self._without_effect: set[str] = set()
         self._reports_checkpoints = False
+        self._has_looked_ahead = False
         self._has_travelled = False
 
     # Before the first trial.
@@ -118,6 +124,7 @@ class TrainerObjective:
                 or a parameter has values that its field cannot take.
         """
         self._consumed.clear()
+        self._has_looked_ahead = False
         self._reports_checkpoints = study.capabilities.checkpoints
         trainer = None if self._recipe is None else self._recipe.trainer
         names = study.parameter_names or ()
@@ -133,15 +140,16 @@ class TrainerObjective:
             self._check_effects(trainer, names, parameters)
         if trainer is not None and self._reports_checkpoints:
             check_saving(trainer.args)
-        has_metrics = None if trainer is None else trainer.compute_metrics is not None
-        self._objective.announce(study.directions, has_metrics)
+        self._objective.take_part(study.directions, study.metrics)
+        metrics = None if trainer is None else self._look_ahead(trainer)
+        self._objective.announce(trainer, metrics)
         self._run_names.take_over(study.trials)
         if self._baseline and trainer is not None and not study.trials:
             enqueue_baseline(trainer.args, study)
 
-    def follow(self, directions: Sequence[str]) -> None:
+    def follow(self, directions: Sequence[str], metrics: Sequence[str] | None) -> None:
         """Take part, in another process than the one that runs the search and calls ``prepare``."""
-        self._objective.directions = tuple(directions)
+        self._objective.take_part(directions, metrics)
 
     def _check_name(self, trainer: Trainer, name: str) -> None:
         args = trainer.args
@@ -169,6 +177,30 @@ class TrainerObjective:
                 if why is not None:
                     raise _without_effect(name, why)
 
+    def _look_ahead(self, trainer: Trainer) -> dict[str, Any] | None:
+        """Refuse a metric that no evaluation has, before a training is spent on it.
+
+        A few batches may not show every metric, so all of them are asked before it is refused.
+
+        Returns:
+            The metrics that there are, None where they are not known.
+        """
+        self._has_looked_ahead = True
+        if self._processes > 1 or not self._objective.wants_preview(trainer):
+            return None
+        metrics = preview(trainer, FEW)
+        if metrics is None:
+            return None
+        try:
+            self._objective.check(metrics, trainer)
+        except ArgumentError:
+            if gets_more_metrics(trainer):
+                return None
+            metrics = preview(trainer, None)
+            if metrics is not None:
+                self._objective.check(metrics, trainer)
+        return metrics
+
     # One trial.
 
     def __call__(self, trial: Trial) -> tuple[float, ...]:
@@ -191,6 +223,8 @@ class TrainerObjective:
         if self._has_travelled:
             self._has_travelled = False
             freeze_gc_for_good()
+        if not self._has_looked_ahead:
+            self._look_ahead(trainer)
         with restored(trainer):
             run = TrialRun(
                 trainer,

@@ -133,6 +133,7 @@ class TrialRun:
         self._drop_all_but(step)
         self.trial.channel.annotate("checkpoint", self._checkpoint())
         self.trial.channel.annotate("metrics", _scalars(self.counting.metrics))
+        self._objective.constrain(self.trial, self.counting.metrics)
         return self.counting.values
 
     def note_checkpoints(self) -> None:
@@ -175,7 +176,7 @@ class TrialRun:
         self._asked_for &= needed
 
     def _evaluation(self, metrics: Mapping[str, Any]) -> Evaluation:
-        values = self._objective.of(metrics, self.trainer.compute_metrics is not None)
+        values = self._objective.of(metrics, self.trainer)
         return Evaluation(self.trainer.state.global_step, values, metrics)
 
     def _counts(self, evaluation: Evaluation) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields
 from enum import Enum
 from os import PathLike
-from typing import Any
+from typing import Any, Final
 
 from hpsearch.errors import ArgumentError
 from hpsearch.execution.executor import ExecutorSpec
@@ -20,6 +21,16 @@ DEFAULT_SPACE: dict[str, Distribution] = {
 }
 """The space searched when none is given: that of ``transformers.default_hp_space_optuna``."""
 
+
+class _PlainDirection(str):
+    """The direction that upstream's signature shows, where the user gave none."""
+
+    __slots__ = ()
+
+
+DEFAULT_DIRECTION: Final = _PlainDirection("minimize")
+"""Equal to upstream's default; the space or the Trainer's arguments may say another one."""
+
 _RENAMED = {"directions": "direction", "show_progress_bar": "progress"}
 
 _OF_THE_STUDY = {"study_name": "name", "load_if_exists": "resume"}
@@ -28,6 +39,11 @@ _OF_THE_STUDY = {"study_name": "name", "load_if_exists": "resume"}
 _ANSWERED = {
     "callbacks": "observe the search with plugins=[...], objects with methods marked @hookimpl",
 }
+
+
+def direction_given(direction: str | Sequence[str] | None) -> str | Sequence[str] | None:
+    """Return the direction, None where the user gave none."""
+    return None if isinstance(direction, _PlainDirection) else direction
 
 
 def backend_name(backend: Any) -> str | None:

@@ -9,6 +9,7 @@ from hpsearch.errors import SpaceError, listed, nearest
 from hpsearch.space.distributions import Categorical, Distribution
 from hpsearch.space.space import Condition, Space, when
 from hpsearch_sigopt.constraints import constrain
+from hpsearch_sigopt.metrics import optimised_names
 from hpsearch_sigopt.parameters import DIALECT
 from hpsearch_sigopt.reading import read_parameter
 from hpsearch_sigopt.space import SigOptSpace, conditions_of
@@ -106,6 +107,12 @@ class SigOptDialect:
             if isinstance(metric, Mapping) and metric.get("strategy", "optimize") == "optimize"
         ]
         return tuple(map(str, stated)) if stated and None not in stated else None
+
+    def metrics(
+        self, native: Sequence[Mapping[str, Any]] | Mapping[str, Any]
+    ) -> tuple[str, ...] | None:
+        """Return the names of an experiment's optimised metrics, if it has any."""
+        return optimised_names(native.get("metrics") if isinstance(native, Mapping) else None)
 
     def write(self, space: Space) -> list[dict[str, Any]] | dict[str, Any]:
         """Return the parameter list, or an experiment where the space needs more than that.

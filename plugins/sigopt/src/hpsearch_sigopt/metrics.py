@@ -96,6 +96,22 @@ class Metrics:
         }
 
 
+def optimised_names(metrics: object) -> tuple[str, ...] | None:
+    """Return the names of the metrics to optimise, None where there are none.
+
+    What has not SigOpt's form is refused when the experiment is made.
+    """
+    if not isinstance(metrics, Sequence) or isinstance(metrics, str):
+        return None
+    names = [
+        metric if isinstance(metric, str) else metric.get("name")
+        for metric in metrics
+        if isinstance(metric, str)
+        or (isinstance(metric, Mapping) and metric.get("strategy", "optimize") == "optimize")
+    ]
+    return tuple(map(str, names)) or None
+
+
 def _read(given: str | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(given, str):
         return {"name": given, "strategy": "optimize"}
@@ -127,9 +143,10 @@ def _said(trial: TrialRecord, name: str) -> float | None:
     """Return what a trial annotated under a metric's name, or its evaluation has under it."""
     evaluated = trial.attrs.get("metrics")
     for facts in (trial.attrs, evaluated if isinstance(evaluated, Mapping) else {}):
-        value: Any = facts.get(name)
-        if _is_number(value):
-            return float(value)
+        for key in (name, f"eval_{name}"):  # as a Trainer calls it
+            value: Any = facts.get(key)
+            if _is_number(value):
+                return float(value)
     return None
 
 

@@ -123,6 +123,8 @@ def test_what_a_define_by_run_space_only_works_with_is_not_refused(make_trainer,
         return {"num_train_epochs": trial.suggest_int("num_train_epochs", 1, 2)}
 
     assert "max_steps is 1" in refusal(search, make_trainer(max_steps=1), returned)
+    space = {"num_train_epochs": COUNT}
+    assert "max_steps is 1" in refusal(search, make_trainer(max_steps=1), lambda trial: space)
 
 
 def test_code_of_the_users_own_may_read_any_field(make_trainer, toys, tmp_path):

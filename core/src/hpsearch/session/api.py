@@ -91,7 +91,9 @@ def search(
         enqueue: What to try first: for each trial a mapping of names to values, an earlier trial,
             or a best run.
         plugins: Observers: objects with methods marked ``@hookimpl``.
-        progress: Show a progress bar; None does where there is a terminal or a notebook.
+        progress: Show a progress bar. None does where there is a terminal or a notebook, and
+            elsewhere says one line for each trial: to the log where logging is set up, else to
+            standard error. A summary comes last. False shows nothing.
         **backend_options: The backend's own options and the executor's; an unknown one is an
             error.
 
@@ -264,10 +266,12 @@ def _register_observers(hooks: Hooks, observers: Iterable[object], progress: boo
     hooks.register(ConstantObjective(), Role.OBSERVER, "watch for a constant objective")
     if progress is False:
         return
-    from hpsearch.report import progress as bars
+    from hpsearch.report.progress import ProgressBar, ProgressLines, wanted
 
-    if progress or bars.wanted():
-        hooks.register(bars.ProgressBar(), Role.OBSERVER, "progress bar")
+    if progress or wanted():
+        hooks.register(ProgressBar(), Role.OBSERVER, "progress bar")
+    else:
+        hooks.register(ProgressLines(), Role.OBSERVER, "progress lines")
 
 
 SEARCH_ARGUMENTS = tuple(

@@ -271,7 +271,9 @@ class Objective:
                 objectives is asked for.
         """
         self.directions = tuple(directions)
-        self._of_the_space = None if metrics is None else Named(tuple(metrics), "the space")
+        self._of_the_space = (
+            None if metrics is None else Named(tuple(metrics), "the sweep or experiment")
+        )
         self._warned.clear()
         if self.taken_from == "best" and len(directions) > 1:
             raise ArgumentError(

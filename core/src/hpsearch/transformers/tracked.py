@@ -99,22 +99,27 @@ class SpaceFunction:
         self.function = function
         self._trial: object = None
         self._returned: frozenset[str] | None = None
+        self._suggests = False
 
     def __call__(self, trial: Any) -> Any:
         returned = self.function(trial)
         self._trial = trial
+        self._suggests = bool(trial.params)
         self._returned = frozenset(returned) if isinstance(returned, Mapping) else None
         return returned
 
     def __getstate__(self) -> dict[str, Any]:
         # What it was last called with belongs to this process: a live trial, or one that only
         # reads the space.
-        return {"function": self.function, "_trial": None, "_returned": None}
+        return {**vars(self), "_trial": None, "_returned": None}
 
     @property
     def last_returned(self) -> frozenset[str] | None:
-        """The names returned for the last trial, such as the one that read the space."""
-        return self._returned
+        """The names returned for the last trial, such as the one that read the space.
+
+        None where the function suggests nothing: then it returns a space.
+        """
+        return self._returned if self._suggests else None
 
     def returned(self, trial: Trial | TrialRecord) -> frozenset[str] | None:
         """Return the names returned for this trial; None if it was not called, or named none."""

@@ -38,6 +38,13 @@ BUILT_BY_TRAINERS = frozenset(_BUILT_BY_TRAINERS.split())
 """The attributes that each Trainer makes for itself: its model, its process, its training."""
 
 
+PROGRESS_BAR = DEFAULT_PROGRESS_CALLBACK
+"""The callback that shows a Trainer's progress as a bar, here or in a notebook."""
+
+LOADING_LOGGERS = ("transformers.modeling_utils", "transformers.utils.loading_report")
+LOADING_REPORTS = ("LOAD REPORT", "Some weights of ")
+"""Where a model that is loaded reports which weights it lacks, and how these reports begin."""
+
 PARAMETERS_OF_OPTIMIZERS = frozenset(("params", "model", "optimizer_dict"))
 """Under these names an optimiser's arguments may hold the parameters that it optimises."""
 

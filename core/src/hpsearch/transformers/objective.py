@@ -29,12 +29,14 @@ from hpsearch.transformers.environment import environment
 from hpsearch.transformers.metrics import ComputeObjective, Limit, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.preview import FEW, gets_more_metrics, preview
+from hpsearch.transformers.quiet import hide_bars, quiet_loading
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import Recipe
 from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
 from hpsearch.transformers.run import TrialRun
 from hpsearch.transformers.snapshot import freeze_gc_for_good, restored
 from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial
+from hpsearch.validators import flag
 
 if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution
@@ -71,6 +73,7 @@ class TrainerObjective:
         baseline: Try the parameters that the Trainer came with as well.
         space_function: The define-by-run function that is searched, where there is one. What it
             suggests without returning it is then its own affair, and only what it returns is set.
+        show_training: Show transformers' own progress bars and its reports of loaded weights.
         processes: How many processes train each trial together.
 
     Raises:
@@ -90,6 +93,7 @@ class TrainerObjective:
         checkpoint: bool = False,
         baseline: bool = False,
         space_function: SpaceFunction | None = None,
+        show_training: bool = False,
         processes: int = 1,
     ) -> None:
         check_source(trainer, trainer_factory)
@@ -111,7 +115,9 @@ class TrainerObjective:
         self._consumed: set[str] = set()
         self._without_effect: set[str] = set()
         self._reports_checkpoints = False
+        self._show_training = flag("show_training", show_training)
         self._has_looked_ahead = False
+        self._has_run = False
         self._has_travelled = False
 
     # Before the first trial.
@@ -210,8 +216,12 @@ class TrainerObjective:
             SearchAborted: The parameters cannot take effect; the search ends.
             TrialPruned: The study wanted the trial stopped.
         """
+        # A Trainer has shown its model's report when it was built, a factory's first one has not.
+        reports = self._show_training or (self._factory is not None and not self._has_run)
+        self._has_run = True
         try:
-            return self._run(trial)
+            with quiet_loading(reports=reports):
+                return self._run(trial)
         except ArgumentError as error:
             raise SearchAborted(error) from error
 
@@ -242,6 +252,8 @@ class TrainerObjective:
             trial.channel.annotate("arguments", values)
             trial.channel.annotate("training_seed", trainer.args.seed)
             trial.channel.annotate("environment", environment(trainer.args))
+            if not self._show_training:
+                hide_bars(trainer)
             listen(trainer, run)
             self._begin_once_built(trainer, view, run)
             try:
@@ -384,7 +396,7 @@ class TrainerObjective:
             yield
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_has_travelled": True}
+        return {**vars(self), "_has_run": False, "_has_travelled": True}
 
 
 _NO_READER = "model_init takes no argument that it could be read from"

@@ -51,6 +51,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     constraints: Mapping[str, Limit] | None = None,
     keep_checkpoints: int | None = None,
     baseline: bool = False,
+    show_training: bool = False,
     rank_timeout: float = 60.0,
     **options: Any,
 ) -> BestRun | list[BestRun]:
@@ -82,6 +83,8 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         keep_checkpoints: How many trials keep their checkpoints: the best ones, which then have
             one in any case. None leaves what the Trainer's arguments save.
         baseline: Try the arguments that the Trainer came with as well, before any suggestion.
+        show_training: Show transformers' own progress bars and its reports of loaded weights in
+            each trial. What the user's own callbacks print is shown in any case.
         rank_timeout: Under ``torchrun`` and ``accelerate launch``: seconds within which all ranks
             have to leave a trial that failed on one of them; those that cannot are ended.
         **options: Every other option of :func:`hpsearch.search` (``timeout``, ``seed``,
@@ -109,6 +112,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
             "constraints": constraints,
             "checkpoint": bool(keep_checkpoints),
             "baseline": baseline,
+            "show_training": show_training,
             "space_function": space if isinstance(space, SpaceFunction) else None,
         }
         return TrainerObjective(trainer, **{**given, **changes})

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -424,9 +425,7 @@ def test_workers_find_modules_where_the_driver_does(results, tmp_path, monkeypat
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def objective(trial):
-        import only_on_the_drivers_path
-
-        return only_on_the_drivers_path.VALUE + trial["x"]
+        return import_module("only_on_the_drivers_path").VALUE + trial["x"]
 
     study = search(objective, n_trials=1, storage_path=results)
     assert study.best.objective == 0.25 + study.trials[0]["x"]

@@ -56,7 +56,7 @@ def groups_parameters(options: Mapping[str, Any]) -> bool:
 
 def schedule_warms_up(kind: Any) -> bool:
     """Whether a learning rate schedule of this type takes a number of warmup steps."""
-    make = TYPE_TO_SCHEDULER_FUNCTION[SchedulerType(kind)]
+    make: Any = TYPE_TO_SCHEDULER_FUNCTION[SchedulerType(kind)]
     return "num_warmup_steps" in inspect.signature(make).parameters
 
 

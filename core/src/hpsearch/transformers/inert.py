@@ -147,11 +147,12 @@ _RULES = (
 def _reaches_optimizer(trainer: Trainer, args: TrainingArguments, name: str) -> bool | None:
     """Whether a field changes the arguments of the optimiser; None if transformers cannot say."""
     answers = []
+    model: Any = trainer.model
     for value in _PROBES[name]:
         changed = copy.copy(args)
         setattr(changed, name, value)
         try:
-            _, options = Trainer.get_optimizer_cls_and_kwargs(changed, trainer.model)
+            _, options = Trainer.get_optimizer_cls_and_kwargs(changed, model)
         except Exception:  # noqa: BLE001 - a package it needs is missing; the trial will say so
             return None
         answers.append(options)

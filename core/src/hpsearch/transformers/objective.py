@@ -324,37 +324,12 @@ class TrainerObjective:
 
         def call_model_init(_trial: Any = None) -> nn.Module:
             model = build(view)
-            self._set_late(trainer, view, frozenset(view.trial) - known)
+            _set_late(trainer, run.trial, frozenset(view.trial) - known)
             self._check_read(trainer, view)
             run.begin(self._run_names)
             return model
 
         vars(trainer)["call_model_init"] = call_model_init
-
-    def _set_late(self, trainer: Trainer, view: TrackedTrial, names: frozenset[str]) -> None:
-        """Set what ``model_init`` suggested and the arguments' own class calls a field.
-
-        Raises:
-            ArgumentError: It is a field of TrainingArguments themselves: training has begun with
-                another value.
-        """
-        late = names & arguments.field_names(trainer.args)
-        too_late = sorted(late & arguments.declared_by_transformers())
-        if too_late:
-            raise ArgumentError(
-                f"model_init suggests {listed(too_late)}, which TrainingArguments have and which "
-                "were set before the model was built; suggest it in hp_space"
-            )
-        if not late:
-            return
-        for name in sorted(late):
-            arguments.check_live(type(trainer), trainer.args, name)
-        changed = arguments.with_values(trainer.args, {name: view.trial[name] for name in late})
-        # The training loop holds these very arguments by now.
-        vars(trainer.args).update(vars(changed))
-        known = view.trial.attrs.get("arguments", {})
-        values = {name: getattr(changed, name) for name in sorted(late)}
-        view.trial.channel.annotate("arguments", {**known, **values})
 
     def _check_read(self, trainer: Trainer, view: TrackedTrial) -> None:
         """Refuse a name that changes nothing, the first time that it is met."""
@@ -400,6 +375,31 @@ class TrainerObjective:
 
 
 _NO_READER = "model_init takes no argument that it could be read from"
+
+
+def _set_late(trainer: Trainer, trial: Trial, names: frozenset[str]) -> None:
+    """Set what ``model_init`` suggested and the arguments' own class calls a field.
+
+    Raises:
+        ArgumentError: It is a field of TrainingArguments themselves: training has begun with
+            another value.
+    """
+    late = names & arguments.field_names(trainer.args)
+    too_late = sorted(late & arguments.declared_by_transformers())
+    if too_late:
+        raise ArgumentError(
+            f"model_init suggests {listed(too_late)}, which TrainingArguments have and which were "
+            "set before the model was built; suggest it in hp_space"
+        )
+    if not late:
+        return
+    for name in sorted(late):
+        arguments.check_live(type(trainer), trainer.args, name)
+    changed = arguments.with_values(trainer.args, {name: trial[name] for name in late})
+    # The training loop holds these very arguments by now.
+    vars(trainer.args).update(vars(changed))
+    values = {name: getattr(changed, name) for name in sorted(late)}
+    trial.channel.annotate("arguments", {**trial.attrs.get("arguments", {}), **values})
 
 
 def _without_effect(name: str, why: str) -> ArgumentError:

@@ -34,7 +34,7 @@ def quiet_loading(*, reports: bool) -> Iterator[None]:
     reports = reports or transformers_logging.get_verbosity() < logging.WARNING
     loggers = [] if reports else [logging.getLogger(name) for name in compat.LOADING_LOGGERS]
     if bars:
-        transformers_logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     for logger in loggers:
         logger.addFilter(_is_no_report)
     try:
@@ -43,7 +43,7 @@ def quiet_loading(*, reports: bool) -> Iterator[None]:
         for logger in loggers:
             logger.removeFilter(_is_no_report)
         if bars:
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _is_no_report(record: logging.LogRecord) -> bool:

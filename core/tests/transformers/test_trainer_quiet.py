@@ -51,7 +51,7 @@ def half_a_bert(tmp_path, make_trainer):
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     config = BertConfig(vocab_size=16, intermediate_size=8, max_position_embeddings=8, **sizes)
     BertForSequenceClassification(config).bert.save_pretrained(tmp_path / "bert")
-    data = [{"input_ids": torch.arange(8), "labels": n % 2} for n in range(4)]
+    data = [{"input_ids": torch.arange(1, 9), "labels": n % 2} for n in range(4)]
 
     def model_init():
         return BertForSequenceClassification.from_pretrained(tmp_path / "bert")

@@ -175,6 +175,8 @@ class ProgressLines(_Progress):
     @hookimpl
     def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         self._count(trial)
+        if logger.hasHandlers() and not logger.isEnabledFor(logging.INFO):
+            return
         total = "" if study.n_trials is None else f" of {study.n_trials}"
         parts = [
             f"trial {trial.number}{total} {trial.state}",

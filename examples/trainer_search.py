@@ -48,7 +48,7 @@ trainer = Trainer(
 best = hyperparameter_search(
     trainer,
     hp_space=space,
-    compute_objective=lambda metrics: metrics["eval_accuracy"],
+    compute_objective="eval_accuracy",
     direction="maximize",
     backend="optuna",
     n_trials=4,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -158,4 +159,98 @@ def test_a_bar_is_not_wanted_without_standard_error(monkeypatch):
 
 
 def test_a_bar_that_never_opened_closes():
-    ProgressBar().hpsearch_close()
+    ProgressBar().hpsearch_close(None)
+
+
+# Where there is no terminal.
+
+SCRIPT = """
+import hpsearch
+
+def objective(trial):
+    if trial.number == 1:
+        raise hpsearch.TrialPruned
+    if trial.number == 2:
+        raise ValueError("boom")
+    return 4.0 - trial["x"]
+
+hpsearch.search(
+    objective, {"x": hpsearch.Int(1, 3), "kind": hpsearch.Categorical(["a"])},
+    backend="grid", n_trials=4, storage="study.db", resume=True,
+)
+"""
+
+
+@pytest.mark.parametrize("logs", [False, True])
+def test_each_trial_is_one_line_and_the_best_comes_last(tmp_path, logs):
+    """To standard error where logging is not set up, else once to the log."""
+    setup = "import logging; logging.basicConfig(level='INFO', format='LOG %(message)s')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", (setup if logs else "") + SCRIPT],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds = r"\d+\.\d s"
+    expected = [
+        rf"trial 0 of 4 complete, 3, best=3, {seconds}",
+        rf"trial 1 of 4 pruned, best=3, {seconds}",
+        rf"trial 2 of 4 failed, best=3, {seconds}",
+        rf"study 'study': {seconds}, trials: 1 complete, 1 pruned, 1 failed",
+        r"best trial 0, 3: x=1, kind=a",
+    ]
+    prefix = "LOG " if logs else ""
+    said = [
+        line for line in done.stderr.splitlines() if re.match(rf"{prefix}(trial|study|best)", line)
+    ]
+    said = [line for line in said if "boom" not in line and "minimize" not in line]
+    assert len(said) == len(expected)
+    for line, pattern in zip(said, expected, strict=True):
+        assert re.fullmatch(prefix + pattern, line)
+    assert not done.stdout
+
+
+def test_lines_of_several_directions_sum_up_the_front(caplog):
+    with caplog.at_level(logging.INFO, "hpsearch"):
+        search(lambda trial: (trial["x"], -trial["x"]), direction=["minimize"] * 2, progress=None)
+    lines = [record.getMessage() for record in caplog.records]
+    last = r"trial 5 of 6 complete, 0\.\d+ and -0\.\d+, \d\.\d s"
+    assert any(re.fullmatch(last, line) for line in lines)
+    assert "6 trials on the Pareto front" in lines
+    assert sum(line.startswith("trial") and "x=" in line for line in lines) == 5
+
+
+def test_nothing_is_said_where_progress_is_off(caplog):
+    with caplog.at_level(logging.INFO, "hpsearch"):
+        search(lambda trial: trial["x"], progress=False)
+    assert "complete" not in caplog.text
+
+
+def test_the_bar_is_followed_by_the_summary(capsys, caplog):
+    with caplog.at_level(logging.INFO, "hpsearch"):
+        study = search(lambda trial: trial["x"])
+    *_, counts, best = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"study 'study': .* s, trials: 6 complete", counts)
+    assert best.startswith(f"best trial {study.best.trial.number}, ")
+    assert "complete" not in caplog.text
+
+
+def test_the_summary_of_a_refused_search_is_left_out(caplog):
+    class Refuses:
+        def prepare(self, study):
+            raise hpsearch.errors.ArgumentError("no")
+
+        def __call__(self, trial):
+            return 0.0
+
+    with caplog.at_level(logging.INFO, "hpsearch"), pytest.raises(hpsearch.errors.ArgumentError):
+        search(Refuses(), progress=None)
+    assert "trials:" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (245.2, "4:05 min"), (12000, "3:20:00 h")]
+)
+def test_a_duration_is_written_for_people(seconds, text):
+    assert progress._duration(seconds) == text

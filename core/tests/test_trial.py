@@ -118,3 +118,17 @@ def test_reports_of_several_directions():
     assert trial.intermediate[3][0] == 0.5
     assert trial.objective is None
     assert trial.objectives == (1.0, 2.0)
+
+
+def test_a_trial_without_parameters_is_true():
+    seen = []
+
+    def objective(trial):
+        seen.append(bool(trial))
+        return 0.0
+
+    study = hpsearch.search(
+        objective, lambda trial: seen.append(bool(trial)), backend="random", n_trials=1
+    )
+    assert seen == [True, True]  # the one that reads the space, and the trial
+    assert study.trials[0]

@@ -147,6 +147,6 @@ def test_another_word_for_objective_from_is_refused(make_trainer):
         TrainerObjective(make_trainer(), objective_from="first")
 
 
-def test_a_compute_objective_that_cannot_be_called_is_refused(make_trainer):
-    with pytest.raises(ArgumentError, match="compute_objective is 'eval_f1'"):
-        TrainerObjective(make_trainer(), compute_objective="eval_f1")
+def test_a_compute_objective_that_is_neither_a_function_nor_names_is_refused(make_trainer):
+    with pytest.raises(ArgumentError, match="compute_objective is 3, expected a function"):
+        TrainerObjective(make_trainer(), compute_objective=3)

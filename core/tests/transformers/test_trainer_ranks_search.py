@@ -173,6 +173,10 @@ def test_rank_0_alone_runs_the_search_and_writes_its_journal(ranks):
     [
         ("misspelt", "ArgumentError: 'learning_rat' is not a field"),
         ("unread", "ArgumentError: 'never_read' is searched and changes nothing"),
+        (
+            "not_there",
+            "ArgumentError: compute_objective names 'f1', and the evaluation has 'eval_l",
+        ),
         ("wrong_on_rank_1_alone", "ArgumentError: the Trainer has no eval_dataset"),
         ("each_for_itself", "ArgumentError: 2 processes were started, and the Trainer trains in"),
         ("failed_too_often", "SearchFailedError: trial 0 failed before any trial had ended well"),
@@ -181,6 +185,14 @@ def test_rank_0_alone_runs_the_search_and_writes_its_journal(ranks):
 )
 def test_a_search_is_refused_with_the_same_error_on_each_rank(seen, scenario, error):
     assert seen(scenario)["raised"].startswith(error)
+
+
+def test_metrics_are_objectives_and_constraints_by_name_on_each_rank(seen):
+    by_name = seen("by_name")
+    for trial, limits in zip(by_name["trials"], by_name["limits"], strict=True):
+        loss, again = map(float.fromhex, trial["objectives"])
+        assert loss == again
+        assert limits == {"eval_loss": loss - 9.5}
 
 
 def test_after_all_that_the_process_group_still_trains(seen):

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -411,6 +412,29 @@ def test_a_grid_is_tried_in_order_and_ends_the_search(results):
     study = search(lambda trial: trial["b"], native, n_trials=20, storage_path=results)
     points = [(trial["a"], trial["b"]) for trial in study.trials]
     assert points == [("x", 1), ("y", 1), ("x", 2), ("y", 2)]
+
+
+def test_a_grid_with_more_points_than_trials_is_said_before_the_first(results, caplog):
+    native = {"b": tune.grid_search([1, 2, 3]), "a": tune.grid_search(["x", "y"])}
+    with caplog.at_level(logging.WARNING, "hpsearch"):
+        search(lambda trial: trial["b"], native, n_trials=4, storage_path=results)
+    assert "'b', 'a' has 6 points, and n_trials is 4: 2 points are not tried" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, "hpsearch"):
+        search(lambda trial: trial["b"], native, n_trials=6, storage_path=results)
+    assert "points" not in caplog.text
+
+
+def test_workers_find_modules_where_the_driver_does(results, tmp_path, monkeypatch):
+    """A folder that is put on sys.path late, as transformers does for models with own code."""
+    (tmp_path / "only_on_the_drivers_path.py").write_text("VALUE = 0.25")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def objective(trial):
+        return import_module("only_on_the_drivers_path").VALUE + trial["x"]
+
+    study = search(objective, n_trials=1, storage_path=results)
+    assert study.best.objective == 0.25 + study.trials[0]["x"]
 
 
 def test_beside_a_grid_everything_else_is_drawn_for_each_point(results):

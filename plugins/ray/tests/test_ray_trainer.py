@@ -362,3 +362,28 @@ def test_a_failed_trial_keeps_its_traceback(make_trainer, search):
     error = caught.value.study.trials[0].error
     assert error.type == "RuntimeError"
     assert "in model_init" in error.traceback
+
+
+# What goes to Ray itself.
+
+
+@pytest.mark.parametrize("place", [{"backend": "ray"}, {"backend": "random", "executor": "ray"}])
+def test_callbacks_for_ray_reach_ray(make_trainer, search, place):
+    class Counter(tune.Callback):
+        completed = 0
+
+        def on_trial_complete(self, iteration, trials, trial, **info):
+            Counter.completed += 1
+
+    space = {"learning_rate": hpsearch.Float(1e-3, 1e-1)}
+    search(make_trainer(), space, n_trials=2, callbacks=[Counter()], **place)
+    assert Counter.completed == 2
+
+
+def test_a_define_by_run_space_that_is_read_beforehand_travels(make_trainer, search):
+    def hp_space(trial):
+        rate = trial.suggest_float("learning_rate", 1e-3, 1e-1, log=True)
+        return {"learning_rate": rate, "warmup_steps": trial.suggest_int("warmup_steps", 0, 4)}
+
+    best = search(make_trainer(), hp_space, n_trials=2)
+    assert best.trial.attrs["arguments"].keys() == {"learning_rate", "warmup_steps"}

@@ -170,3 +170,24 @@ def test_an_evaluations_metrics_are_stored_beside_the_objective(trainer):
     )
     assert best.run_summary.progress.observation_count == 2
     assert [metric.name for metric in best.run_summary.metrics] == ["loss", "eval_accuracy"]
+
+
+@pytest.mark.parametrize("place", ["experiment", "options"])
+def test_metrics_that_an_evaluation_has_are_the_objective(trainer, place):
+    """An experiment's metrics by the names that the Trainer has, or without their prefix."""
+    trainer.compute_metrics = lambda prediction: {"accuracy": 0.5, "size": 3.0}
+    metrics = [
+        {"name": "accuracy", "objective": "maximize"},
+        {"name": "eval_loss", "objective": "minimize"},
+        {"name": "size", "strategy": "constraint", "objective": "minimize", "threshold": 4.0},
+    ]
+    space = {"parameters": sigopt_hp_space(None)}
+    given = {"metrics": metrics, "direction": ["maximize", "minimize"]}
+    if place == "experiment":
+        space, given = {**space, "metrics": metrics}, {}
+    front = hyperparameter_search(
+        trainer, space, backend="sigopt", n_trials=2, seed=1, progress=False, **given
+    )
+    trial = front[0].trial
+    assert trial.objectives == (0.5, trial.attrs["metrics"]["eval_loss"])
+    assert trial.constraints == {"size": -1.0}

@@ -249,3 +249,56 @@ def test_several_objectives_are_refused_before_the_first_trial(make_trainer, run
             **quiet(),
         )
     assert runs() == []
+
+
+def scores(prediction):
+    right = float((prediction.predictions.argmax(-1) == prediction.label_ids).mean())
+    return {"accuracy": right, "error": 1 - right}
+
+
+@pytest.mark.parametrize(
+    ("backend", "given"),
+    [
+        ("wandb", {"metric": {"name": "eval/accuracy", "goal": "maximize"}}),
+        ("random", {"metric": {"name": "accuracy", "goal": "maximize"}}),
+        ("wandb", {"option": "eval/error"}),
+    ],
+)
+def test_the_metric_of_a_sweep_that_an_evaluation_has_is_the_objective(
+    make_trainer, runs, backend, given
+):
+    """The run's summary then has the metric under its name, and no sum of all metrics."""
+    option, metric = given.get("option"), given.get("metric")
+    space = {"method": "random", "parameters": {"learning_rate": {"min": 1e-6, "max": 1e-2}}}
+    trainer = make_trainer(bert, num_train_epochs=1)
+    trainer.compute_metrics = scores
+    best = hyperparameter_search(
+        trainer,
+        space if metric is None else {**space, "metric": metric},
+        backend=backend,
+        n_trials=1,
+        **quiet(mode="offline", metric=option) if backend == "wandb" else {"progress": False},
+    )
+    name = (option or metric["name"]).rpartition("/")[2]
+    assert best.objective == best.trial.attrs["metrics"][f"eval_{name}"]
+    assert best.study.directions == ("minimize" if option else "maximize",)
+    if backend == "wandb":
+        (run,) = runs()
+        assert run.summary[option or metric["name"]] == best.objective
+
+
+def test_a_sweeps_metric_that_no_evaluation_has_is_refused_or_a_label(make_trainer, runs):
+    sweep = {
+        "method": "random",
+        "metric": {"name": "eval/f1", "goal": "maximize"},
+        "parameters": {"learning_rate": {"min": 1e-6, "max": 1e-2}},
+    }
+    with pytest.raises(
+        hpsearch.errors.ArgumentError, match="or experiment names 'eval/f1', and the"
+    ):
+        hyperparameter_search(make_trainer(bert), sweep, backend="wandb", n_trials=1, **quiet())
+    sweep["metric"] = {"name": "mine"}
+    best = hyperparameter_search(
+        make_trainer(bert, num_train_epochs=1), sweep, backend="wandb", n_trials=1, **quiet()
+    )
+    assert best.objective == best.trial.attrs["metrics"]["eval_loss"]

@@ -15,6 +15,7 @@ Its distribution names it in the entry-point group ``hpsearch.backends``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -117,4 +118,10 @@ class Backend:
             OptionError: A bound does not have the engine's form, or does not fit the directions.
         """
         del options, directions
+        return None
+
+    @classmethod
+    def metrics_for(cls, options: Any) -> Sequence[str] | None:
+        """Return the names of the metrics that these options say to optimise, None for none."""
+        del options
         return None

@@ -17,10 +17,11 @@ from hpsearch.plugins import registry
 from hpsearch.plugins.hooks import Hooks, Role
 from hpsearch.session import session
 from hpsearch.session.checks import check_capabilities, read_directions, read_thresholds
+from hpsearch.session.constant import ConstantObjective
 from hpsearch.session.coordinator import Coordinator
 from hpsearch.session.failures import FailurePolicy
 from hpsearch.session.loop import AskTellLoop, DelegatedLoop
-from hpsearch.space.dialects import Nested, read_source
+from hpsearch.space.dialects import Nested, SpaceSource, read_source
 from hpsearch.study.capabilities import Capabilities
 from hpsearch.study.seeds import fresh_seed
 from hpsearch.study.study import Study
@@ -89,7 +90,9 @@ def search(
         enqueue: What to try first: for each trial a mapping of names to values, an earlier trial,
             or a best run.
         plugins: Observers: objects with methods marked ``@hookimpl``.
-        progress: Show a progress bar; None does where there is a terminal or a notebook.
+        progress: Show a progress bar. None does where there is a terminal or a notebook, and
+            elsewhere says one line for each trial: to the log where logging is set up, else to
+            standard error. A summary comes last. False shows nothing.
         **backend_options: The backend's own options and the executor's; an unknown one is an
             error.
 
@@ -150,6 +153,7 @@ def search(
         backend=plugin.name,
         options=options,
         capabilities=capabilities,
+        metrics=_metrics(cls, options, source),
         native_space=source.native_for(capabilities.dialect),
         thresholds=read_thresholds(plugin, cls, options, source, directions),
         n_workers=n_workers,
@@ -175,9 +179,7 @@ def search(
     hooks.register(_construct(plugin, cls, study.options), Role.BACKEND, str(plugin))
     if pruner is not None:
         hooks.register(pruner, Role.PRUNER, f"pruner {type(pruner).__name__}")
-    for observer in observers:
-        hooks.register(observer, Role.OBSERVER, f"observer {type(observer).__name__}")
-    _register_progress(hooks, progress)
+    _register_observers(hooks, observers, progress)
     hooks.register(loop, Role.CORE, spec.label)
     evaluate = Evaluate(objective, source.function, len(directions))
     session.run(coordinator, hooks, plugin, evaluate, enqueued)
@@ -250,6 +252,12 @@ def _capabilities(plugin: Plugin, cls: type[Backend], options: Any) -> Capabilit
     return capabilities
 
 
+def _metrics(cls: type[Backend], options: Any, source: SpaceSource) -> Sequence[str] | None:
+    """Return the metrics that the options name, else those of the space."""
+    named = cls.metrics_for(options)
+    return source.metrics if named is None else named
+
+
 def _construct(plugin: Plugin, cls: type[Backend], options: Any) -> Backend:
     try:
         return cls(options)
@@ -257,13 +265,18 @@ def _construct(plugin: Plugin, cls: type[Backend], options: Any) -> Backend:
         raise BackendError(f"{plugin} failed to start: {described(error)}") from error
 
 
-def _register_progress(hooks: Hooks, progress: bool | None) -> None:
+def _register_observers(hooks: Hooks, observers: Iterable[object], progress: bool | None) -> None:
+    for observer in observers:
+        hooks.register(observer, Role.OBSERVER, f"observer {type(observer).__name__}")
+    hooks.register(ConstantObjective(), Role.OBSERVER, "watch for a constant objective")
     if progress is False:
         return
-    from hpsearch.report import progress as bars
+    from hpsearch.report.progress import ProgressBar, ProgressLines, wanted
 
-    if progress or bars.wanted():
-        hooks.register(bars.ProgressBar(), Role.OBSERVER, "progress bar")
+    if progress or wanted():
+        hooks.register(ProgressBar(), Role.OBSERVER, "progress bar")
+    else:
+        hooks.register(ProgressLines(), Role.OBSERVER, "progress lines")
 
 
 SEARCH_ARGUMENTS = tuple(

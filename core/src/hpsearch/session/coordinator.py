@@ -336,7 +336,8 @@ class Coordinator(Control):
                 self._end(trial, outcome)
                 if trial.ended_well:
                     self._constrain(trial)
-                if trial.state is TrialState.FAILED:
+                raised = outcome.aborts and self.failure is None  # by the search, when it ends
+                if trial.state is TrialState.FAILED and not raised:
                     self._log.show(trial)
                 self._hooks.each("hpsearch_tell", study=self._study, trial=trial)
             trial.native = None

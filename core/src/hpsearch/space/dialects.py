@@ -56,6 +56,13 @@ class Dialect(Protocol):
         """Return the directions that the object states, one for each objective, None for none."""
         return None
 
+    def metrics(self, native: Any) -> Sequence[str] | None:
+        """Return the names of the metrics that the object optimises, one for each objective.
+
+        None where it names none.
+        """
+        return None
+
     def thresholds(self, native: Any, directions: Sequence[str]) -> Sequence[Threshold]:
         """Return the bounds on metrics that the object states; every backend keeps them.
 
@@ -82,6 +89,7 @@ _PROTOCOL: Final = (
     "read",
     "extra_settings",
     "goals",
+    "metrics",
     "thresholds",
     "write",
 )
@@ -98,6 +106,7 @@ class SpaceSource:
         native: The object in a plugin's dialect that the space was read from, None for other ways.
         dialect: Who read it, None for other ways.
         goals: The directions that the native object states, None where it states none.
+        metrics: The names of the metrics that the native object optimises, None for none.
         overruled: Whether the caller's direction counts where it is another one.
     """
 
@@ -107,6 +116,7 @@ class SpaceSource:
     native: Any = None
     dialect: Dialect | None = None
     goals: Sequence[str] | None = None
+    metrics: Sequence[str] | None = None
     overruled: bool = False
 
     @classmethod
@@ -127,7 +137,13 @@ class SpaceSource:
         if dialect is None:
             return cls.portable(given if isinstance(given, Space) else Space(given))
         source = cls.portable(_read(dialect, given))
-        return replace(source, native=given, dialect=dialect, goals=_asked(dialect, "goals", given))
+        return replace(
+            source,
+            native=given,
+            dialect=dialect,
+            goals=_asked(dialect, "goals", given),
+            metrics=_asked(dialect, "metrics", given),
+        )
 
     def native_for(self, dialect: str | None) -> Any:
         """Return the native object if it is in that dialect, else None."""
@@ -166,9 +182,11 @@ class OverruledGoals:
 
     Attributes:
         space: The space, in any form that :func:`read_source` takes.
+        otherwise: The goal where the space states none and names no metric; None for none.
     """
 
     space: Any
+    otherwise: str | None = None
 
 
 def read_source(given: Any, *, define_by_run: bool) -> SpaceSource:
@@ -184,7 +202,10 @@ def read_source(given: Any, *, define_by_run: bool) -> SpaceSource:
         SpaceError: Nobody recognises the object, or its meaning cannot be carried over.
     """
     if isinstance(given, OverruledGoals):
-        return replace(read_source(given.space, define_by_run=define_by_run), overruled=True)
+        source = read_source(given.space, define_by_run=define_by_run)
+        if source.goals is None and source.metrics is None and given.otherwise is not None:
+            source = replace(source, goals=(given.otherwise,))
+        return replace(source, overruled=True)
     if not callable(given):
         return SpaceSource(None) if given is None else SpaceSource.of(given)
     from hpsearch.space import explore

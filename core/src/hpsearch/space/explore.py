@@ -89,6 +89,9 @@ class _Reading(suggester.Suggester, Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._params)
 
+    def __bool__(self) -> bool:
+        return True  # also one without parameters: `if trial:` asks whether there is a trial
+
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 

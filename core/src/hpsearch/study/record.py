@@ -182,9 +182,10 @@ class TrialRecord(Mapping[str, Any]):
         """
         evaluated = self.attrs.get("metrics")
         for facts in (self.attrs, evaluated if isinstance(evaluated, Mapping) else {}):
-            value = facts.get(name)
-            if is_number(value) and math.isfinite(value):
-                return float(value)
+            for key in (name, f"eval_{name}"):  # as a Trainer calls it
+                value = facts.get(key)
+                if is_number(value) and math.isfinite(value):
+                    return float(value)
         return None
 
     def beyond(self, threshold: Threshold) -> float:
@@ -213,6 +214,9 @@ class TrialRecord(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._view)
+
+    def __bool__(self) -> bool:
+        return True  # also one without parameters: `if trial:` asks whether there is a trial
 
     # A trial is itself and no other, though two may have drawn the same parameters.
     __eq__ = object.__eq__

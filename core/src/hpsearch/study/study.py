@@ -73,6 +73,8 @@ class Study:
         backend: The backend's name.
         options: The backend's typed options.
         capabilities: What the backend can do, with these options.
+        metrics: The names of the metrics that the space or the backend's options say to optimise,
+            one for each direction; None where they name none.
         native_space: The space as the user wrote it, where that is the backend's own dialect; else
             None.
         thresholds: The bounds that metrics of each trial have to keep, whatever the backend.
@@ -98,6 +100,7 @@ class Study:
         backend: str = "",
         options: Any = None,
         capabilities: Capabilities | None = None,
+        metrics: Sequence[str] | None = None,
         native_space: Any = None,
         thresholds: Sequence[Threshold] = (),
         n_workers: int | None = None,
@@ -114,6 +117,7 @@ class Study:
         self.backend = backend
         self.options = options
         self.capabilities = Capabilities() if capabilities is None else capabilities
+        self.metrics = None if metrics is None else tuple(metrics)
         self.native_space = native_space
         self.thresholds = tuple(thresholds)
         self.n_workers = n_workers

@@ -163,6 +163,9 @@ class Trial(Suggester, Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values())
 
+    def __bool__(self) -> bool:
+        return True  # also one without parameters: `if trial:` asks whether there is a trial
+
     # A trial is itself and no other, though two may have drawn the same parameters.
     __eq__ = object.__eq__
     __hash__ = object.__hash__

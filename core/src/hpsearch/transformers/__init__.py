@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hpsearch.transformers.best import apply_hyperparameters as apply_hyperparameters
     from hpsearch.transformers.best import load_best_model as load_best_model
     from hpsearch.transformers.best import refit as refit
+    from hpsearch.transformers.metrics import at_least as at_least
+    from hpsearch.transformers.metrics import at_most as at_most
     from hpsearch.transformers.metrics import default_objective as default_objective
     from hpsearch.transformers.objective import TrainerObjective as TrainerObjective
     from hpsearch.transformers.search import disable as disable
@@ -30,6 +32,8 @@ _HOME = {
     "DEFAULT_SPACE": "upstream",
     "TrainerObjective": "objective",
     "apply_hyperparameters": "best",
+    "at_least": "metrics",
+    "at_most": "metrics",
     "default_objective": "metrics",
     "disable": "search",
     "enable": "search",
@@ -42,6 +46,8 @@ __all__ = [
     "DEFAULT_SPACE",
     "TrainerObjective",
     "apply_hyperparameters",
+    "at_least",
+    "at_most",
     "default_objective",
     "disable",
     "enable",

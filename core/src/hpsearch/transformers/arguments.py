@@ -28,6 +28,9 @@ _BUILT = (
     "a Trainer reads it only while it is built, so give trainer_factory, which builds one for each "
     "trial from trial[{name!r}]"
 )
+_BUILT_BY_FACTORY = (
+    "a Trainer reads it only while it is built, so trainer_factory has to give it trial[{name!r}]"
+)
 PROCESS = (
     "it sets up the whole process before the first model, so compare its values in searches of "
     "their own, each started in a new process"
@@ -81,7 +84,7 @@ def obstacle(trainer: type[Trainer], args: TrainingArguments, name: str) -> str 
     for reason in _NOT_LIVE:
         if _listed_under(reason, name):
             return reason.format(name=name)
-    if name not in _declared_by_transformers() and name in _read_by_constructors(cls):
+    if name not in declared_by_transformers() and name in _read_by_constructors(cls):
         return _BUILT.format(name=name)
     return None
 
@@ -95,11 +98,16 @@ def _listed_under(reason: str, name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in _NOT_LIVE[reason].split())
 
 
-def check_live(trainer: type[Trainer], args: TrainingArguments, name: str) -> None:
+def check_live(
+    trainer: type[Trainer], args: TrainingArguments, name: str, *, by_factory: bool = False
+) -> None:
     """Raise :class:`ArgumentError` unless a search can set the field on a Trainer that exists."""
     reason = obstacle(trainer, args, name)
+    if by_factory and reason == _BUILT.format(name=name):
+        reason = _BUILT_BY_FACTORY.format(name=name)
     if reason is not None:
-        raise ArgumentError(f"{name!r} cannot be searched on the Trainer given: {reason}")
+        given = "trainer_factory built" if by_factory else "given"
+        raise ArgumentError(f"{name!r} cannot be searched on the Trainer {given}: {reason}")
 
 
 def check_not_misspelt(trainer: type[Trainer], args: TrainingArguments, name: str) -> None:
@@ -145,7 +153,8 @@ def with_values(args: TrainingArguments, values: Mapping[str, Any]) -> TrainingA
 
 
 @lru_cache(maxsize=1)
-def _declared_by_transformers() -> frozenset[str]:
+def declared_by_transformers() -> frozenset[str]:
+    """Return the names of the fields that transformers' own arguments have."""
     return frozenset(field.name for field in fields(Seq2SeqTrainingArguments))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -24,7 +24,9 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
+from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
 from transformers.trainer import DEFAULT_CALLBACKS, DEFAULT_PROGRESS_CALLBACK
+from transformers.trainer_utils import SchedulerType
 
 _CONVERTS = find_spec("transformers.conversion_mapping") is not None
 """Whether saved weights are converted by rules, as 5.x does, and not only renamed."""
@@ -36,6 +38,28 @@ _BUILT_BY_TRAINERS = """
 """
 BUILT_BY_TRAINERS = frozenset(_BUILT_BY_TRAINERS.split())
 """The attributes that each Trainer makes for itself: its model, its process, its training."""
+
+
+PROGRESS_BAR = DEFAULT_PROGRESS_CALLBACK
+"""The callback that shows a Trainer's progress as a bar, here or in a notebook."""
+
+LOADING_LOGGERS = ("transformers.modeling_utils", "transformers.utils.loading_report")
+LOADING_REPORTS = ("LOAD REPORT", "Some weights of ")
+"""Where a model that is loaded reports which weights it lacks, and how these reports begin."""
+
+PARAMETERS_OF_OPTIMIZERS = frozenset(("params", "model", "optimizer_dict"))
+"""Under these names an optimiser's arguments may hold the parameters that it optimises."""
+
+
+def groups_parameters(options: Mapping[str, Any]) -> bool:
+    """Whether an optimiser's arguments group the parameters, so that the Trainer does not."""
+    return not PARAMETERS_OF_OPTIMIZERS.isdisjoint(options)
+
+
+def schedule_warms_up(kind: Any) -> bool:
+    """Whether a learning rate schedule of this type takes a number of warmup steps."""
+    make: Any = TYPE_TO_SCHEDULER_FUNCTION[SchedulerType(kind)]
+    return "num_warmup_steps" in inspect.signature(make).parameters
 
 
 def usual_callbacks(args: TrainingArguments) -> set[type[TrainerCallback]]:

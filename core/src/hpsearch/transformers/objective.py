@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer
 from transformers.trainer_utils import number_of_arguments
 
 from hpsearch.errors import ArgumentError, SearchAborted, TrialPruned, listed
 from hpsearch.study.trial import Trial
-from hpsearch.transformers import arguments
+from hpsearch.transformers import arguments, inert
 from hpsearch.transformers.baseline import enqueue_baseline
 from hpsearch.transformers.build import (
     TrainerFactory,
@@ -26,16 +26,20 @@ from hpsearch.transformers.build import (
 from hpsearch.transformers.callbacks import listen
 from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.environment import environment
-from hpsearch.transformers.metrics import ComputeObjective, Objective, ObjectiveFrom
+from hpsearch.transformers.metrics import ComputeObjective, Limit, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
+from hpsearch.transformers.preview import FEW, gets_more_metrics, preview
+from hpsearch.transformers.quiet import hide_bars, quiet_loading
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import Recipe
 from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
 from hpsearch.transformers.run import TrialRun
 from hpsearch.transformers.snapshot import freeze_gc_for_good, restored
 from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial
+from hpsearch.validators import flag
 
 if TYPE_CHECKING:
+    from hpsearch.space.distributions import Distribution
     from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
 
@@ -58,15 +62,19 @@ class TrainerObjective:
             field of its arguments; ``model_init(trial)`` reads the others.
         trainer_factory: Instead of a Trainer: builds one for each trial. What it reads from the
             trial is its own affair; a field that it does not read is set on the Trainer it built.
-        compute_objective: From the metrics of an evaluation to a number, or one for each
-            direction; None for the evaluation loss or the sum of the other metrics.
+        compute_objective: The name of a metric, or a list with one for each direction; or a
+            function from the metrics of an evaluation to a number, or to one for each direction.
+            None: the metric that the space names; else the Trainer's ``metric_for_best_model``
+            where that is set; else the evaluation loss or the sum of the other metrics.
         hp_name: From the trial to the name of its run and folder; None for ``run-<id>``.
         objective_from: Which evaluation of the trial counts: the ``"last"`` or the ``"best"``. None
             takes the best where the Trainer has ``load_best_model_at_end``, else the last.
+        constraints: Limits of metrics, by name: ``{"eval_runtime": at_most(10.0)}``.
         checkpoint: Whether the evaluation that counts leaves a checkpoint in any case.
         baseline: Try the parameters that the Trainer came with as well.
         space_function: The define-by-run function that is searched, where there is one. What it
             suggests without returning it is then its own affair, and only what it returns is set.
+        show_training: Show transformers' own progress bars and its reports of loaded weights.
         processes: How many processes train each trial together.
 
     Raises:
@@ -79,12 +87,14 @@ class TrainerObjective:
         trainer: Trainer | None = None,
         *,
         trainer_factory: TrainerFactory | None = None,
-        compute_objective: ComputeObjective | None = None,
+        compute_objective: ComputeObjective | str | Sequence[str] | None = None,
         hp_name: Callable[[Any], str] | None = None,
         objective_from: ObjectiveFrom | None = None,
+        constraints: Mapping[str, Limit] | None = None,
         checkpoint: bool = False,
         baseline: bool = False,
         space_function: SpaceFunction | None = None,
+        show_training: bool = False,
         processes: int = 1,
     ) -> None:
         check_source(trainer, trainer_factory)
@@ -97,14 +107,18 @@ class TrainerObjective:
             )
         self._recipe = None if trainer is None else Recipe(trainer)
         self._factory = trainer_factory
-        self._objective = Objective(compute_objective, objective_from)
+        self._objective = Objective(compute_objective, objective_from, constraints)
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
         self._baseline = baseline
         self._space_function = space_function
         self._processes = processes
         self._consumed: set[str] = set()
+        self._without_effect: set[str] = set()
         self._reports_checkpoints = False
+        self._show_training = flag("show_training", show_training)
+        self._has_looked_ahead = False
+        self._has_run = False
         self._has_travelled = False
 
     # Before the first trial.
@@ -117,6 +131,7 @@ class TrainerObjective:
                 or a parameter has values that its field cannot take.
         """
         self._consumed.clear()
+        self._has_looked_ahead = False
         self._reports_checkpoints = study.capabilities.checkpoints
         trainer = None if self._recipe is None else self._recipe.trainer
         names = study.parameter_names or ()
@@ -128,20 +143,20 @@ class TrainerObjective:
                 self._check_name(trainer, name)
                 if name in arguments.field_names(trainer.args) and name in parameters:
                     check_distribution(trainer.args, name, parameters[name])
+        if trainer is not None:
+            self._check_effects(trainer, names, parameters)
         if trainer is not None and self._reports_checkpoints:
             check_saving(trainer.args)
-        has_metrics = None if trainer is None else trainer.compute_metrics is not None
-        loads_best = None if trainer is None else trainer.args.load_best_model_at_end
-        self._objective.announce(study.directions, has_metrics, loads_best)
-        if trainer is not None:
-            self._objective.announce_choice(trainer.args)
+        self._objective.take_part(study.directions, study.metrics)
+        metrics = None if trainer is None else self._look_ahead(trainer)
+        self._objective.announce(trainer, metrics)
         self._run_names.take_over(study.trials)
         if self._baseline and trainer is not None and not study.trials:
             enqueue_baseline(trainer.args, study)
 
-    def follow(self, directions: Sequence[str]) -> None:
+    def follow(self, directions: Sequence[str], metrics: Sequence[str] | None) -> None:
         """Take part, in another process than the one that runs the search and calls ``prepare``."""
-        self._objective.directions = tuple(directions)
+        self._objective.take_part(directions, metrics)
 
     def _check_name(self, trainer: Trainer, name: str) -> None:
         args = trainer.args
@@ -153,6 +168,46 @@ class TrainerObjective:
         if self._space_function is None and _takes_nothing(trainer.model_init):
             raise arguments.unread(name, args, _NO_READER)
 
+    def _check_effects(
+        self, trainer: Trainer, names: Sequence[str], parameters: Mapping[str, Distribution]
+    ) -> None:
+        """Refuse a field that no training reads with the Trainer's other arguments."""
+        function = self._space_function
+        returned = None if function is None else function.last_returned
+        choices = {
+            name: _some_values(parameters.get(name))
+            for name in (names if returned is None else returned)
+        }
+        for name in names:
+            if name in choices:
+                why = inert.reason(trainer, name, choices)
+                if why is not None:
+                    raise _without_effect(name, why)
+
+    def _look_ahead(self, trainer: Trainer) -> dict[str, Any] | None:
+        """Refuse a metric that no evaluation has, before a training is spent on it.
+
+        A few batches may not show every metric, so all of them are asked before it is refused.
+
+        Returns:
+            The metrics that there are, None where they are not known.
+        """
+        self._has_looked_ahead = True
+        if self._processes > 1 or not self._objective.wants_preview(trainer):
+            return None
+        metrics = preview(trainer, FEW)
+        if metrics is None:
+            return None
+        try:
+            self._objective.check(metrics, trainer)
+        except ArgumentError:
+            if gets_more_metrics(trainer):
+                return None
+            metrics = preview(trainer, None)
+            if metrics is not None:
+                self._objective.check(metrics, trainer)
+        return metrics
+
     # One trial.
 
     def __call__(self, trial: Trial) -> tuple[float, ...]:
@@ -162,8 +217,12 @@ class TrainerObjective:
             SearchAborted: The parameters cannot take effect; the search ends.
             TrialPruned: The study wanted the trial stopped.
         """
+        # A Trainer has shown its model's report when it was built, a factory's first one has not.
+        reports = self._show_training or (self._factory is not None and not self._has_run)
+        self._has_run = True
         try:
-            return self._run(trial)
+            with quiet_loading(reports=reports):
+                return self._run(trial)
         except ArgumentError as error:
             raise SearchAborted(error) from error
 
@@ -175,6 +234,8 @@ class TrainerObjective:
         if self._has_travelled:
             self._has_travelled = False
             freeze_gc_for_good()
+        if not self._has_looked_ahead:
+            self._look_ahead(trainer)
         with restored(trainer):
             run = TrialRun(
                 trainer,
@@ -184,6 +245,8 @@ class TrainerObjective:
                 reports_checkpoints=self._reports_checkpoints,
             )
             values = self._values_for_arguments(trainer, view)
+            if self._factory is not None:
+                self._check_built(trainer, view)
             set_up(trainer, values)
             self._objective.announce_choice(trainer.args)
             if self._reports_checkpoints:
@@ -191,6 +254,8 @@ class TrainerObjective:
             trial.channel.annotate("arguments", values)
             trial.channel.annotate("training_seed", trainer.args.seed)
             trial.channel.annotate("environment", environment(trainer.args))
+            if not self._show_training:
+                hide_bars(trainer)
             listen(trainer, run)
             self._begin_once_built(trainer, view, run)
             try:
@@ -218,9 +283,28 @@ class TrainerObjective:
         values = {}
         for name in sorted(self._returned(view.trial) - view.read):
             if name in arguments.field_names(trainer.args):
-                arguments.check_live(type(trainer), trainer.args, name)
+                by_factory = self._factory is not None
+                arguments.check_live(type(trainer), trainer.args, name, by_factory=by_factory)
                 values[name] = typed(trainer.args, name, view.trial[name])
         return values
+
+    def _check_built(self, trainer: Trainer, view: TrackedTrial) -> None:
+        """Refuse a field that the Trainer of a factory does not read, or warn once.
+
+        What the factory read from the trial it may use in another way than in the arguments, and
+        it may build another Trainer in the next trial.
+        """
+        choices = dict.fromkeys(view.trial)
+        fields = arguments.field_names(trainer.args) & choices.keys() & view.trial.params.keys()
+        for name in sorted(fields - self._without_effect):
+            if name in view.read and getattr(trainer.args, name) != view.trial[name]:
+                continue
+            why = inert.reason(trainer, name, choices)
+            if why is not None and not view.read:
+                raise _without_effect(name, why)
+            if why is not None:
+                self._without_effect.add(name)
+                logger.warning("%r seems to change nothing: %s", name, why)
 
     def _returned(self, trial: Trial | TrialRecord) -> frozenset[str]:
         function = self._space_function
@@ -242,7 +326,7 @@ class TrainerObjective:
 
         def call_model_init(_trial: Any = None) -> nn.Module:
             model = build(view)
-            _check_suggested(trainer.args, frozenset(view.trial) - known)
+            _set_late(trainer, run.trial, frozenset(view.trial) - known)
             self._check_read(trainer, view)
             run.begin(self._run_names)
             return model
@@ -289,10 +373,45 @@ class TrainerObjective:
             yield
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_has_travelled": True}
+        return {**vars(self), "_has_run": False, "_has_travelled": True}
 
 
 _NO_READER = "model_init takes no argument that it could be read from"
+
+
+def _set_late(trainer: Trainer, trial: Trial, names: frozenset[str]) -> None:
+    """Set what ``model_init`` suggested and the arguments' own class calls a field.
+
+    Raises:
+        ArgumentError: It is a field of TrainingArguments themselves: training has begun with
+            another value.
+    """
+    late = names & arguments.field_names(trainer.args)
+    too_late = sorted(late & arguments.declared_by_transformers())
+    if too_late:
+        raise ArgumentError(
+            f"model_init suggests {listed(too_late)}, which TrainingArguments have and which were "
+            "set before the model was built; suggest it in hp_space"
+        )
+    if not late:
+        return
+    for name in sorted(late):
+        arguments.check_live(type(trainer), trainer.args, name)
+    changed = arguments.with_values(trainer.args, {name: trial[name] for name in late})
+    # The training loop holds these very arguments by now.
+    vars(trainer.args).update(vars(changed))
+    values = {name: getattr(changed, name) for name in sorted(late)}
+    trial.channel.annotate("arguments", {**trial.attrs.get("arguments", {}), **values})
+
+
+def _without_effect(name: str, why: str) -> ArgumentError:
+    return ArgumentError(f"{name!r} is searched and changes nothing: {why}")
+
+
+def _some_values(distribution: Distribution | None) -> Sequence[Any] | None:
+    """Return all choices of a parameter, or its least and its largest number; None if unknown."""
+    values = None if distribution is None else distribution.values()
+    return values if values is None or isinstance(values, tuple) else (values[0], values[-1])
 
 
 def _takes_nothing(function: Any) -> bool:
@@ -306,12 +425,3 @@ def _groups(trial: Trial | TrialRecord) -> set[str]:
         for name in trial.derived
         if any(member.startswith(f"{name}.") for member in trial.params)
     }
-
-
-def _check_suggested(args: TrainingArguments, names: frozenset[str]) -> None:
-    late = sorted(names & arguments.field_names(args))
-    if late:
-        raise ArgumentError(
-            f"model_init suggests {listed(late)}, which TrainingArguments have and which were set "
-            "before the model was built; suggest it in hp_space"
-        )

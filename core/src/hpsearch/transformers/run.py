@@ -177,6 +177,7 @@ class TrialRun:
         of = {"of": self.trainer.state.max_steps, "training": self._trainings}
         channel.annotate("judged_at", {"step": step, **of})
         channel.annotate("metrics", _scalars(self.counting.metrics))
+        self._objective.constrain(self.trial, self.counting.metrics)
         return self.counting.values
 
     def leave(self, names: RunNames) -> None:
@@ -227,8 +228,7 @@ class TrialRun:
     # Which evaluation counts.
 
     def _evaluation(self, metrics: Mapping[str, Any], step: int) -> Evaluation:
-        values = self._objective.of(metrics, self.trainer.compute_metrics is not None)
-        return Evaluation(step, values, metrics)
+        return Evaluation(step, self._objective.of(metrics, self.trainer), metrics)
 
     def _counts(self, evaluation: Evaluation) -> bool:
         args, before = self.trainer.args, self.counting

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from transformers import Trainer, TrainingArguments
@@ -13,13 +13,25 @@ from hpsearch.space.dialects import OverruledGoals
 from hpsearch.study.study import BestRun, Study
 from hpsearch.transformers.build import TrainerFactory
 from hpsearch.transformers.checkpoints import CheckpointKeeper
-from hpsearch.transformers.metrics import ComputeObjective, ObjectiveFrom
+from hpsearch.transformers.metrics import (
+    ComputeObjective,
+    Limit,
+    ObjectiveFrom,
+    best_direction,
+    is_best_metric,
+)
 from hpsearch.transformers.objective import TrainerObjective
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.ranks.search import check_alone, search_together
 from hpsearch.transformers.snapshot import freeze_gc
 from hpsearch.transformers.tracked import SpaceFunction
-from hpsearch.transformers.upstream import DEFAULT_SPACE, backend_name, translated
+from hpsearch.transformers.upstream import (
+    DEFAULT_DIRECTION,
+    DEFAULT_SPACE,
+    backend_name,
+    direction_given,
+    translated,
+)
 from hpsearch.validators import number
 
 logger = logging.getLogger("hpsearch")
@@ -28,16 +40,18 @@ logger = logging.getLogger("hpsearch")
 def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     trainer: Trainer | None = None,
     hp_space: Any = None,
-    compute_objective: ComputeObjective | None = None,
+    compute_objective: ComputeObjective | str | Sequence[str] | None = None,
     n_trials: int | None = 20,
-    direction: str | Sequence[str] = "minimize",
+    direction: str | Sequence[str] | None = DEFAULT_DIRECTION,
     backend: Any = None,
     hp_name: Callable[[Any], str] | None = None,
     *,
     trainer_factory: TrainerFactory | None = None,
     objective_from: ObjectiveFrom | None = None,
+    constraints: Mapping[str, Limit] | None = None,
     keep_checkpoints: int | None = None,
     baseline: bool = False,
+    show_training: bool = False,
     rank_timeout: float = 60.0,
     **options: Any,
 ) -> BestRun | list[BestRun]:
@@ -49,20 +63,29 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
             named like a field of the Trainer's arguments is set there; any other is for
             ``model_init(trial)`` or ``trainer_factory`` to read. None searches learning rate,
             epochs, seed and batch size, as upstream does.
-        compute_objective: From the metrics of an evaluation to a number, or one for each
-            direction. None: the evaluation loss, or the sum of what ``compute_metrics`` returns.
+        compute_objective: The name of a metric, such as ``"eval_f1"`` or ``"f1"``, or a list with
+            one for each direction; or a function from the metrics of an evaluation to a number, or
+            to one for each direction. None: the metric of a W&B sweep or a SigOpt experiment, if
+            evaluations have it; else the Trainer's ``metric_for_best_model`` where that is set;
+            else the evaluation loss, or the sum of what ``compute_metrics`` returns.
         n_trials: The total number of trials; None for no limit.
         direction: ``"minimize"`` or ``"maximize"``, or one for each objective. It counts, as
-            upstream: the goal of a sweep that says otherwise is ignored with a warning.
+            upstream: the goal of a sweep and ``greater_is_better`` are ignored with a warning where
+            they say otherwise. Not given, or None: that goal; else ``greater_is_better`` where the
+            objective is ``metric_for_best_model``; else ``"minimize"``.
         backend: The name of an installed backend, or transformers' own enumeration of them.
         hp_name: From the trial to the name of its run and folder; None for ``run-<id>``.
         trainer_factory: Instead of a Trainer, for Trainer classes that take no ``model_init``:
             ``trainer_factory(trial)`` returns a Trainer built with the trial's parameters.
         objective_from: Which evaluation of a trial counts: the ``"last"`` or the ``"best"``. None
             takes the best where the Trainer has ``load_best_model_at_end``, else the last.
+        constraints: Limits of metrics, by name: ``{"eval_runtime": at_most(10.0)}``. A trial that
+            does not keep them cannot be the best run; see ``trial.set_constraint``.
         keep_checkpoints: How many trials keep their checkpoints: the best ones, which then have
             one in any case. None leaves what the Trainer's arguments save.
         baseline: Try the arguments that the Trainer came with as well, before any suggestion.
+        show_training: Show transformers' own progress bars and its reports of loaded weights in
+            each trial. What the user's own callbacks print is shown in any case.
         rank_timeout: Under ``torchrun`` and ``accelerate launch``: seconds within which all ranks
             have to leave a trial that failed on one of them; those that cannot are ended.
         **options: Every other option of :func:`hpsearch.search` (``timeout``, ``seed``,
@@ -76,7 +99,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         ArgumentError: The Trainer cannot be searched, or a parameter cannot take effect.
         HpsearchError: Whatever else :func:`hpsearch.search` raises.
     """
-    options = translated(options)
+    options = translated(options, backend_name(backend))
     if keep_checkpoints is not None:
         options["plugins"] = [*options.get("plugins", ()), CheckpointKeeper(keep_checkpoints)]
     space = SpaceFunction(hp_space) if callable(hp_space) else hp_space
@@ -87,8 +110,10 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
             "compute_objective": compute_objective,
             "hp_name": hp_name,
             "objective_from": objective_from,
+            "constraints": constraints,
             "checkpoint": bool(keep_checkpoints),
             "baseline": baseline,
+            "show_training": show_training,
             "space_function": space if isinstance(space, SpaceFunction) else None,
         }
         return TrainerObjective(trainer, **{**given, **changes})
@@ -97,10 +122,10 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         given = DEFAULT_SPACE if space is None else space
         return search(
             objective,
-            OverruledGoals(given),
+            OverruledGoals(given, _goal(trainer, compute_objective)),
             backend=backend_name(backend),
             n_trials=n_trials,
-            **{"direction": direction, **options, **place},
+            **{"direction": direction_given(direction), **options, **place},
         )
 
     rank_timeout = number("rank_timeout", rank_timeout, above=0, kind="a finite number of seconds")
@@ -114,6 +139,16 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
                 make, run, rank_timeout=rank_timeout, collective_timeout=args.ddp_timeout
             )
     return study.best if len(study.directions) == 1 else study.best_runs
+
+
+def _goal(trainer: Trainer | None, compute_objective: object) -> str | None:
+    """Return the direction that the Trainer's arguments give to the objective, None for none."""
+    if not isinstance(trainer, Trainer):
+        return None
+    names_it = isinstance(compute_objective, str) and is_best_metric(
+        compute_objective, trainer.args
+    )
+    return best_direction(trainer.args) if compute_objective is None or names_it else None
 
 
 _METHOD = "hyperparameter_search"

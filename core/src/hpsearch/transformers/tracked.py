@@ -49,6 +49,9 @@ class TrackedTrial(TrackedMapping):
         self.trial = trial
         super().__init__(trial, self.read)
 
+    def __bool__(self) -> bool:
+        return True  # also one without parameters: `if trial:` asks whether there is a trial
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "trial":  # a copy asks before it has a trial
             raise AttributeError(name)
@@ -105,12 +108,27 @@ class SpaceFunction:
         self.function = function
         self._trial: object = None
         self._returned: frozenset[str] | None = None
+        self._suggests = False
 
     def __call__(self, trial: Any) -> Any:
         returned = self.function(trial)
         self._trial = trial
+        self._suggests = bool(trial.params)
         self._returned = frozenset(returned) if isinstance(returned, Mapping) else None
         return returned
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What it was last called with belongs to this process: a live trial, or one that only
+        # reads the space.
+        return {**vars(self), "_trial": None, "_returned": None}
+
+    @property
+    def last_returned(self) -> frozenset[str] | None:
+        """The names returned for the last trial, such as the one that read the space.
+
+        None where the function suggests nothing: then it returns a space.
+        """
+        return self._returned if self._suggests else None
 
     def returned(self, trial: Trial | TrialRecord) -> frozenset[str] | None:
         """Return the names returned for this trial; None if it was not called, or named none."""

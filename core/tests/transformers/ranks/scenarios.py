@@ -6,7 +6,7 @@ import toys  # type: ignore[import-not-found]
 from toys import RANK, At, Net, Steps, make_trainer, search, told  # type: ignore[import-not-found]
 
 import hpsearch
-from hpsearch.transformers import load_best_model, refit
+from hpsearch.transformers import at_most, load_best_model, refit
 
 
 def same_trials(folder):
@@ -113,6 +113,21 @@ def several_directions(folder):
         "trials": told(front[0].study),
         "numbers": [r.trial.number for r in front],
     }
+
+
+def by_name(folder):
+    front = search(
+        make_trainer(folder),
+        compute_objective=["loss", "eval_loss"],
+        direction=["minimize", "maximize"],
+        constraints={"loss": at_most(9.5)},
+    )
+    trials = front[0].study.trials
+    return {"trials": told(front[0].study), "limits": [trial.constraints for trial in trials]}
+
+
+def not_there(folder):
+    return search(make_trainer(folder), compute_objective="f1")
 
 
 def suggested_by_model_init(folder):
@@ -272,6 +287,7 @@ SCENARIOS = [
     pruned_by_the_user_on_one_rank,
     nan_objective,
     several_directions,
+    by_name,
     suggested_by_model_init,
     suggested_by_hp_space,
     factory,
@@ -281,6 +297,7 @@ SCENARIOS = [
     by_rank_0_alone,
     misspelt,
     unread,
+    not_there,
     wrong_on_rank_1_alone,
     each_for_itself,
     failed_too_often,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -20,11 +22,12 @@ class _Holder:
     A reference that a function carried itself would keep the object until this process ends.
     """
 
-    def __init__(self, references: list[ray.ObjectRef[bytes]]) -> None:
+    def __init__(self, references: list[ray.ObjectRef[bytes]], path: list[str]) -> None:
         self._references = references
+        self._path = path
 
-    def references(self) -> list[ray.ObjectRef[bytes]]:
-        return self._references
+    def held(self) -> tuple[list[ray.ObjectRef[bytes]], list[str]]:
+        return self._references, self._path
 
 
 @contextlib.contextmanager
@@ -32,7 +35,7 @@ def sent(packed: bytes, name: str) -> Iterator[None]:
     """Let workers receive a packed evaluation under a name, as long as the context lasts."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     holder: Any = ray.remote(_Holder).options(name=name, num_cpus=0, scheduling_strategy=here)
-    actor = holder.remote([ray.put(packed)])
+    actor = holder.remote([ray.put(packed)], [*map(str, sys.path)])
     try:
         yield
     finally:
@@ -51,6 +54,17 @@ def received(name: str) -> Evaluate:
     if name not in _received:
         _received.clear()
         holder: Any = ray.get_actor(name)
-        (reference,) = ray.get(holder.references.remote())
+        (reference,), path = ray.get(holder.held.remote())
+        _look_in(path)
         _received[name] = pickle.loads(ray.get(reference))  # noqa: S301 - the driver packed it
     return _received[name]
+
+
+def _look_in(path: Sequence[str]) -> None:
+    """Look for modules where the driver does, as far as these places exist here.
+
+    Ray itself passes on the script's folder alone. A model with code of its own is found through
+    a folder that transformers put on ``sys.path`` while the driver ran.
+    """
+    known = [place for place in path if place and Path(place).exists()]
+    sys.path[:] = [*known, *(place for place in sys.path if place not in known)]

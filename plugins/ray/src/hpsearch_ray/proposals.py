@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 from ray.tune.search import Searcher
 from ray.tune.utils import flatten_dict
 
+from hpsearch.errors import listed
 from hpsearch.plugins.backend import EXHAUSTED
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.seeds import derive_seed
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from hpsearch.plugins.backend import Exhausted
     from hpsearch.study.record import TrialRecord
     from hpsearch.study.study import Study
+
+
+logger = logging.getLogger("hpsearch")
 
 
 class Proposals(Protocol):
@@ -63,6 +68,12 @@ class Draws(Proposals):
             for name, value in native.items()
             if is_grid(value)
         }
+        points = math.prod(map(len, self._grids.values()))
+        if study.n_trials is not None and points > study.n_trials:
+            logger.warning(
+                "the grid of %s has %d points, and n_trials is %d: %d points are not tried",
+                *(listed(self._grids), points, study.n_trials, points - study.n_trials),
+            )
         self._own = {name: value for name, value in native.items() if is_domain(value)}
         self._random = [
             name

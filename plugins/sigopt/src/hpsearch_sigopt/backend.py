@@ -28,7 +28,7 @@ from hpsearch_sigopt.constraints import constrain
 from hpsearch_sigopt.engine import ENGINE
 from hpsearch_sigopt.experiment import Experiment, Observation, create
 from hpsearch_sigopt.lite import LiteExperiment
-from hpsearch_sigopt.metrics import Metrics
+from hpsearch_sigopt.metrics import Metrics, optimised_names
 from hpsearch_sigopt.options import SigOptOptions
 from hpsearch_sigopt.parameters import DIALECT
 from hpsearch_sigopt.runs import RunsExperiment
@@ -71,6 +71,11 @@ class SigOptBackend(Backend):
     ) -> list[Threshold] | None:
         """Return the thresholds of ``metrics=``."""
         return None if options.metrics is None else Metrics(options.metrics, directions).thresholds
+
+    @classmethod
+    def metrics_for(cls, options: SigOptOptions) -> tuple[str, ...] | None:
+        """Return the metrics that the options say to optimise."""
+        return optimised_names(options.metrics)
 
     @hookimpl
     def hpsearch_open(self, study: Study) -> None:

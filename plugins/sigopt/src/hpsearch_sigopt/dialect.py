@@ -12,7 +12,7 @@ from hpsearch.space.space import Condition, Space, when
 from hpsearch.space.thresholds import Threshold
 from hpsearch.validators import known_keys
 from hpsearch_sigopt.constraints import constrain
-from hpsearch_sigopt.metrics import Metrics, read_metrics
+from hpsearch_sigopt.metrics import Metrics, optimised_names, read_metrics
 from hpsearch_sigopt.parameters import DIALECT
 from hpsearch_sigopt.reading import read_parameter
 from hpsearch_sigopt.space import SigOptSpace, conditions_of
@@ -106,6 +106,12 @@ class SigOptDialect(Dialect):
             if isinstance(metric, Mapping) and metric.get("strategy", "optimize") == "optimize"
         ]
         return tuple(map(str, stated)) if stated and None not in stated else None
+
+    def metrics(
+        self, native: Sequence[Mapping[str, Any]] | Mapping[str, Any]
+    ) -> tuple[str, ...] | None:
+        """Return the names of an experiment's optimised metrics, if it has any."""
+        return optimised_names(native.get(GOAL_KEY) if isinstance(native, Mapping) else None)
 
     def thresholds(
         self, native: Sequence[Mapping[str, Any]] | Mapping[str, Any], directions: Sequence[str]

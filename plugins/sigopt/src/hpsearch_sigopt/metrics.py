@@ -105,6 +105,22 @@ def read_metrics(given: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any
     return definitions
 
 
+def optimised_names(metrics: object) -> tuple[str, ...] | None:
+    """Return the names of the metrics to optimise, None where there are none.
+
+    What has not SigOpt's form is refused when the experiment is made.
+    """
+    if not isinstance(metrics, Sequence) or isinstance(metrics, str):
+        return None
+    names = [
+        metric if isinstance(metric, str) else metric.get("name")
+        for metric in metrics
+        if isinstance(metric, str)
+        or (isinstance(metric, Mapping) and metric.get("strategy", "optimize") == "optimize")
+    ]
+    return tuple(map(str, names)) or None
+
+
 def _read(given: str | Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(given, str):
         return {"name": given, "strategy": "optimize"}

@@ -43,6 +43,11 @@ class WandbBackend(Backend):
         capabilities = ONLINE if mode_of(options) == "online" else OFFLINE
         return replace(capabilities, exhaustible=options.method == "grid")
 
+    @classmethod
+    def metrics_for(cls, options: WandbOptions) -> tuple[str, ...] | None:
+        """Return the metric that the options name."""
+        return None if options.metric is None else (options.metric,)
+
     @hookimpl
     def hpsearch_open(self, study: Study) -> None:
         self._sweep = sweep = Sweep.of(study, self.options)

@@ -81,6 +81,12 @@ class WandbDialect(Dialect):
         goal = metric.get("goal") if isinstance(metric, Mapping) else None
         return None if goal is None else (str(goal),)
 
+    def metrics(self, native: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Return the name of the sweep's metric, if it has one."""
+        metric = native.get("metric")
+        name = metric.get("name") if isinstance(metric, Mapping) else None
+        return None if name is None else (str(name),)
+
     def write(self, space: Space) -> dict[str, Any]:
         """Return a sweep config with the method random.
 

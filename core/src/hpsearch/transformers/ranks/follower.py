@@ -49,7 +49,7 @@ def follow(together: Together, make: MakeObjective) -> Study:
     store.write(f"ready/{store.rank}", {})
     try:
         begin = together.hear_begin()
-        objective.follow(begin["directions"])
+        objective.follow(begin["directions"], begin["metrics"])
         functions = {"user's": told, "core's": told.function, None: None}
         function = functions[begin["space_function"]]
         evaluate = Evaluate(objective, function, len(begin["directions"]))

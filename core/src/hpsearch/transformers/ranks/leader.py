@@ -101,9 +101,14 @@ class RanksExecutor(Executor):
         if function is not None:
             evaluate = replace(evaluate, space_function=self._announced(function))
         self._evaluate = evaluate
+        study = control.study
         self._together.store.write(
             "begin",
-            {"directions": control.study.directions, "space_function": _whose(function)},
+            {
+                "directions": study.directions,
+                "metrics": study.metrics,
+                "space_function": _whose(function),
+            },
         )
 
     def submit(self, trial: TrialRecord) -> None:

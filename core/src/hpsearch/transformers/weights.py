@@ -59,7 +59,8 @@ def load_weights(trainer: Trainer, checkpoint: str, model: nn.Module) -> None:
 def _sum_of_bits(tensor: Tensor) -> int:
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor)
-    return sum(int(_bits(part).sum(dtype=torch.int64)) for part in tensor.reshape(-1).split(_PART))
+    parts = torch.split(tensor.reshape(-1), _PART)
+    return sum((int(_bits(part).sum(dtype=torch.int64)) for part in parts), 0)
 
 
 def _bits(tensor: Tensor) -> Tensor:

@@ -122,9 +122,11 @@ def unread(name: str, args: TrainingArguments, reader: str) -> ArgumentError:
 
 
 def with_values(args: TrainingArguments, values: Mapping[str, Any]) -> TrainingArguments:
-    """Return a copy of the arguments with some fields changed and everything checked again.
+    """Return a copy of the arguments with some fields changed, which transformers checks again.
 
-    The copy keeps the device and whatever attributes were put on the arguments by hand.
+    The copy keeps the device and whatever attributes were put on the arguments by hand. What a
+    subclass does in its ``__post_init__`` is done once, when its user makes the arguments: many
+    cannot do it twice.
 
     Raises:
         ArgumentError: A value is not of its field's type, or does not stay as it was set.
@@ -134,7 +136,8 @@ def with_values(args: TrainingArguments, values: Mapping[str, Any]) -> TrainingA
     given = {name: typed(args, name, value) for name, value in values.items()}
     for name, value in given.items():
         setattr(changed, name, value)
-    changed.__post_init__()  # type: ignore[no-untyped-call]
+    if given:
+        check_again(changed)
     for name, value in given.items():
         kept = getattr(changed, name)
         if kept != value:
@@ -142,6 +145,11 @@ def with_values(args: TrainingArguments, values: Mapping[str, Any]) -> TrainingA
                 f"{name!r} was set to {value!r}, and {type(args).__name__} made it {kept!r}"
             )
     return changed
+
+
+def check_again(args: TrainingArguments) -> None:
+    """Have transformers, and no subclass, check finished arguments and set up their process."""
+    TrainingArguments.__post_init__(args)  # type: ignore[no-untyped-call]
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,6 @@ Everything else in this package uses the public face of ``Trainer``: its callbac
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from torch import nn
@@ -44,12 +43,10 @@ def usual_callbacks(args: TrainingArguments) -> set[type[TrainerCallback]]:
     }
 
 
-def without_process(args: TrainingArguments) -> TrainingArguments:
-    """Return a copy of the arguments that does not know its process and its devices yet."""
-    copied = copy.copy(args)
-    for name in ("distributed_state", "_setup_devices", "__cached__setup_devices", "_n_gpu"):
-        vars(copied).pop(name, None)
-    return copied
+def without_process(args: TrainingArguments) -> dict[str, Any]:
+    """Return the arguments' attributes apart from those that know their process and devices."""
+    of_process = ("distributed_state", "_setup_devices", "__cached__setup_devices", "_n_gpu")
+    return {name: value for name, value in vars(args).items() if name not in of_process}
 
 
 def forget_what_was_read(trainer: Trainer) -> None:

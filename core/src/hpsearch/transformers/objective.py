@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -29,10 +29,10 @@ from hpsearch.transformers.environment import environment
 from hpsearch.transformers.metrics import ComputeObjective, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.ranks.launch import processes
-from hpsearch.transformers.recipe import Recipe
+from hpsearch.transformers.recipe import Recipe, arguments_travel
 from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
 from hpsearch.transformers.run import TrialRun
-from hpsearch.transformers.snapshot import freeze_gc_for_good, restored
+from hpsearch.transformers.snapshot import Memory, freeze_gc_for_good, kept, restored
 from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ class TrainerObjective:
         self._baseline = baseline
         self._space_function = space_function
         self._processes = processes
+        self._memory = Memory()
         self._consumed: set[str] = set()
         self._reports_checkpoints = False
         self._has_travelled = False
@@ -115,6 +116,7 @@ class TrainerObjective:
             ArgumentError: A name is misspelt, cannot be searched here, or would be read by nobody;
                 or a parameter has values that its field cannot take.
         """
+        self._memory = Memory()
         self._consumed.clear()
         self._reports_checkpoints = study.capabilities.checkpoints
         trainer = None if self._recipe is None else self._recipe.trainer
@@ -167,11 +169,20 @@ class TrainerObjective:
         view = TrackedTrial(trial)
         if self._has_travelled:
             self._processes = processes()
+        with kept(
+            self._memory, {} if self._factory is None else {"trainer_factory": self._factory}
+        ):
+            try:
+                return self._train(trial, view)
+            finally:
+                self._memory.warn(trial.number)
+
+    def _train(self, trial: Trial, view: TrackedTrial) -> tuple[float, ...]:
         trainer = self._source(view)
         if self._has_travelled:
             self._has_travelled = False
             freeze_gc_for_good()
-        with restored(trainer):
+        with restored(trainer, self._memory):
             run = TrialRun(
                 trainer,
                 trial,
@@ -277,10 +288,10 @@ class TrainerObjective:
     @contextmanager
     def travelling(self) -> Iterator[None]:
         """Pickle what refers to the Trainer so that it refers to the one built elsewhere."""
-        if self._recipe is None:
-            yield
-            return
-        with self._recipe.travelling():
+        with (
+            arguments_travel(),
+            nullcontext() if self._recipe is None else self._recipe.travelling(),
+        ):
             yield
 
     def __getstate__(self) -> dict[str, Any]:

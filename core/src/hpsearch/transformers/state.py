@@ -1,0 +1,358 @@
+"""The state of whatever objects a trial changes in place: kept before it, put back after it.
+
+Objects are found by following attributes, items and the variables of functions. What is found is
+put back in place, so that whoever refers to an object goes on referring to it.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+import sys
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from operator import is_
+from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset, Sampler
+from transformers import Trainer, TrainerCallback
+
+from hpsearch.transformers import variables
+from hpsearch.transformers.variables import Watch
+
+MOST_BYTES: Final = 2**28
+"""How many bytes of tensors and arrays are copied to be put back; what is larger is watched."""
+
+MOST_OBJECTS: Final = 20_000
+"""How many objects are looked at, the nearest first, and how many items a container may have."""
+
+Shared: TypeAlias = "list[tuple[Any, list[Any]]]"
+"""Containers that others hold as well, and what was in them before the first trial."""
+
+_CONTAINERS: Final = (OrderedDict, dict, list, set, deque)
+_LEARNS_OR_DRAWS: Final = (
+    *(nn.Module, TrainerCallback, Dataset, Sampler, torch.Generator, random.Random),
+    *(np.random.Generator, np.random.RandomState, np.random.BitGenerator),
+)
+_OPAQUE: Final = frozenset({"accelerate", "asyncio", "logging", "multiprocessing", "threading"})
+_ATOMS: Final = (str, bytes, int, float, complex, bool, type(None), range, np.generic, torch.dtype)
+
+
+@dataclass(slots=True)
+class _Found:
+    """An object, how a reader finds it, and what it was found in.
+
+    Attributes:
+        lent: Whether a function uses it and nothing that is put back holds it: then it is its
+            user's, and only what learns or draws random numbers is put back.
+        shared: Whether somebody else holds it as well.
+    """
+
+    path: str
+    value: Any
+    holder: _Found | None = None
+    lent: bool = False
+    shared: bool = False
+
+
+class State:
+    """The state of some objects, and of what they hold, as it was when this was made.
+
+    A container that a callback or another object holds, and its user as well, is as given while a
+    trial runs; afterwards it has what all trials so far have added, so that a callback can collect
+    into a list of its user's.
+
+    Args:
+        parts: The objects by name, the most important first.
+        passed_over: Objects that are not looked at.
+        shared: What the first trial of a search in this process found to be shared.
+        is_first: Whether this is that trial. It adds to ``shared``, and watches what it does not
+            put back.
+    """
+
+    def __init__(
+        self,
+        parts: Mapping[str, object],
+        passed_over: Iterable[object],
+        shared: Shared,
+        *,
+        is_first: bool,
+    ) -> None:
+        self._gathered = [(held, given, _added(given, held)) for held, given in shared]
+        for held, given in shared:
+            _write(held, given)
+        self._left = MOST_BYTES
+        self._restore: list[Callable[[], None]] = []
+        self._watches: list[Watch] | None = [] if is_first else None
+        known = {id(held) for held, _ in shared}
+        for found in self._walk(parts, passed_over):
+            if is_first and found.shared and isinstance(found.value, _CONTAINERS):
+                shared.append((found.value, _read(found.value)))
+                self._gathered.append((*shared[-1], []))
+            elif id(found.value) not in known:
+                self._keep(found)
+
+    def restore(self) -> None:
+        """Put everything back."""
+        for restore in self._restore:
+            restore()
+        for held, given, gathered in self._gathered:
+            _write(held, [*given, *gathered, *_added(given, held)])
+
+    def changed(self) -> list[str]:
+        """Return, for a reader, what has changed since and is not put back."""
+        changed = [watch.path for watch in self._watches or () if watch.has_changed()]
+        return list(dict.fromkeys(changed))
+
+    def _walk(self, parts: Mapping[str, object], passed_over: Iterable[object]) -> list[_Found]:
+        """Find what is put back. What functions use comes last: it may be found elsewhere too."""
+        probe = [[None]]
+        found: dict[int, _Found] = {}
+        held: Counter[int] = Counter()
+        seen = {id(value): value for value in passed_over}
+        own = deque(_Found(path, part) for path, part in {"": probe, **parts}.items())
+        lent: deque[_Found] = deque()
+        while (own or lent) and len(found) < MOST_OBJECTS:
+            item = (own or lent).popleft()
+            held[id(item.value)] += 1
+            if id(item.value) in seen or _is_opaque(item.value):
+                continue
+            seen[id(item.value)] = item.value
+            if not item.lent:
+                found[id(item.value)] = item
+            for each in self._held_by(item):
+                (lent if each.lent else own).append(each)
+        own.clear()
+        lent.clear()
+        del found[id(probe)]
+        alone = _references(found.pop(id(probe[0])), held)
+        for item in found.values():
+            if item.holder is not None and not isinstance(item.value, nn.Module):
+                item.shared = item.holder.shared or _references(item, held) > alone
+        return list(found.values())
+
+    def _held_by(self, item: _Found) -> Iterator[_Found]:
+        """Yield what an object holds, and watch what a function uses."""
+        value = item.value
+        if isinstance(value, type | FunctionType):
+            for path, read in variables.used_by(value):
+                held = read()
+                if not _is_restored(held) and not isinstance(held, type | FunctionType):
+                    self._watch(path, read)
+                if _is_followed(held):
+                    yield _Found(path, held, item, lent=not _is_restored(held))
+            return
+        for label, held in _items(value):
+            if not isinstance(held, _ATOMS) and (not item.lent or _is_followed(held)):
+                lent = isinstance(held, type | FunctionType)
+                lent = lent or (item.lent and not _is_restored(held))
+                yield _Found(f"{item.path}{label}", held, item, lent)
+        if not item.lent and hasattr(value, "__dict__"):
+            yield _Found(item.path, type(value), item, lent=True)
+
+    def _watch(self, path: str, read: Callable[[], Any]) -> None:
+        if self._watches is not None:
+            self._watches.append(Watch(path, read))
+
+    def _keep(self, found: _Found) -> None:
+        value = found.value
+        if isinstance(value, torch.Tensor):
+            self._keep_numbers(found, _tensor if _is_plain(value) else None, value.nbytes)
+        elif isinstance(value, np.ndarray):
+            if value.flags.writeable:
+                is_mapped = isinstance(value, np.memmap)
+                self._keep_numbers(found, None if is_mapped else _array, value.nbytes)
+        elif isinstance(value, _CONTAINERS):
+            self._restore.append(_container(value))
+            if len(value) > MOST_OBJECTS:
+                self._watch(f"the items of {found.path}", lambda: value)
+        elif (restore := _generator(value)) is not None:
+            self._restore.append(restore)
+        elif isinstance(value, Iterator) and not hasattr(value, "__dict__"):
+            self._watch(found.path, lambda: value)
+        else:
+            self._restore.extend(attributes(value))
+
+    def _keep_numbers(
+        self, found: _Found, keep: Callable[[Any], Callable[[], None]] | None, size: int
+    ) -> None:
+        value = found.value
+        if keep is not None and size <= self._left:
+            self._left -= size
+            self._restore.append(keep(value))
+        else:
+            self._watch(f"{found.path} ({size / 2**20:.1f} MiB)", lambda: value)
+
+
+def _references(found: _Found, held: Counter[int]) -> int:
+    """Count who refers to an object, apart from the objects that were looked at."""
+    return sys.getrefcount(found.value) - held[id(found.value)]
+
+
+def _is_opaque(value: object) -> bool:
+    if isinstance(value, Trainer | ModuleType):
+        return True
+    return type(value).__module__.partition(".")[0] in _OPAQUE
+
+
+def _is_restored(value: object) -> bool:
+    """Whether something is put back although only a function uses it: it learns or draws."""
+    if isinstance(value, torch.Tensor):
+        return value.requires_grad
+    return isinstance(value, _LEARNS_OR_DRAWS)
+
+
+def _is_followed(value: object) -> bool:
+    """Whether what a function uses may lead to something that is put back."""
+    kinds = (*_CONTAINERS, tuple, type, FunctionType, MethodType, BuiltinMethodType, partial)
+    return isinstance(value, kinds) or _is_restored(value)
+
+
+# What objects hold.
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what an object holds, each with what a reader would write behind the object."""
+    if isinstance(value, MethodType | BuiltinMethodType):
+        yield "", value.__self__
+    if isinstance(value, MethodType):
+        yield "", value.__func__
+    elif isinstance(value, partial):
+        yield from (("", value.func), (".args", value.args), (".keywords", value.keywords))
+    elif isinstance(value, dict):
+        if len(value) <= MOST_OBJECTS:
+            yield from ((f"[{key!r}]", held) for key, held in dict.items(value))
+    elif isinstance(value, list | tuple | set | frozenset | deque):
+        if len(value) <= MOST_OBJECTS:
+            yield from ((f"[{index}]", held) for index, held in enumerate(value))
+    elif isinstance(value, np.ndarray) and value.dtype.hasobject and value.size <= MOST_OBJECTS:
+        yield from ((f"[{index}]", held) for index, held in enumerate(value.flat))
+    if not isinstance(value, torch.Tensor):
+        yield from ((f".{name}", held) for name, held in _attributes_of(value).items())
+
+
+def _attributes_of(value: Any) -> dict[str, Any]:
+    slots = {name: getattr(value, name) for name in _slots(type(value)) if hasattr(value, name)}
+    return {**slots, **getattr(value, "__dict__", {})}
+
+
+def _slots(kind: type) -> Iterator[str]:
+    for cls in kind.__mro__:
+        names = vars(cls).get("__slots__", ())
+        for name in (names,) if isinstance(names, str) else names:
+            if name not in ("__dict__", "__weakref__"):
+                private = name.startswith("__") and not name.endswith("__")
+                yield f"_{cls.__name__.lstrip('_')}{name}" if private else name
+
+
+# Keeping one object: each returns what puts it back.
+
+
+def attributes(value: Any) -> Iterator[Callable[[], None]]:
+    """Yield what puts an object's attributes back; what they hold is another matter."""
+    own = getattr(value, "__dict__", None)
+    if isinstance(own, dict):
+        yield _container(own)
+    given = {name: getattr(value, name) for name in _slots(type(value)) if hasattr(value, name)}
+
+    def restore() -> None:
+        for name in _slots(type(value)):
+            if name in given:
+                if getattr(value, name, None) is not given[name]:
+                    object.__setattr__(value, name, given[name])
+            elif hasattr(value, name):
+                object.__delattr__(value, name)
+
+    if given:
+        yield restore
+
+
+def _container(value: Any) -> Callable[[], None]:
+    return partial(_write, value, _read(value))
+
+
+def _read(container: Any) -> list[Any]:
+    if isinstance(container, dict):
+        return [part for item in dict.items(container) for part in item]
+    return list(container)
+
+
+def _write(container: Any, items: list[Any]) -> None:
+    now = _read(container)
+    if len(now) == len(items) and all(map(is_, now, items)):
+        return
+    kind: Any = next(kind for kind in _CONTAINERS if isinstance(container, kind))
+    kind.clear(container)
+    if isinstance(container, dict):
+        for key, item in zip(items[::2], items[1::2], strict=True):
+            kind.__setitem__(container, key, item)
+    elif isinstance(container, set):
+        container.update(items)
+    else:
+        kind.extend(container, items)
+
+
+def _added(given: list[Any], container: Any) -> list[Any]:
+    """Return what was added to a container since it was as given."""
+    now = _read(container)
+    if isinstance(container, dict):
+        keys = set(given[::2])
+        items = zip(now[::2], now[1::2], strict=True)
+        return [part for item in items if item[0] not in keys for part in item]
+    if isinstance(container, set):
+        return list(container.difference(given))
+    return now[len(given) :] if all(map(is_, given, now)) else []
+
+
+def _is_plain(value: torch.Tensor) -> bool:
+    own = type(value) in (torch.Tensor, nn.Parameter, nn.Buffer)
+    return own and value.layout == torch.strided and not (value.is_meta or value.is_inference())
+
+
+def _tensor(value: torch.Tensor) -> Callable[[], None]:
+    given = value.detach().clone()
+    requires_grad, gradient = value.requires_grad, value.grad if value.is_leaf else None
+
+    def restore() -> None:
+        now = value.detach()
+        if now.device != given.device or now.dtype != given.dtype or now.shape != given.shape:
+            value.data = given
+        elif not torch.equal(now, given):
+            now.copy_(given)
+        if value.is_leaf:
+            value.requires_grad_(requires_grad)
+            value.grad = gradient
+
+    return restore
+
+
+def _array(value: Any) -> Callable[[], None]:
+    given = value.copy()
+
+    def restore() -> None:
+        if value.shape != given.shape:
+            value.resize(given.shape, refcheck=False)
+        value[...] = given
+
+    return restore
+
+
+def _generator(value: Any) -> Callable[[], None] | None:
+    """Keep the state of a generator of random numbers; None for anything else."""
+    if isinstance(value, torch.Generator):
+        return partial(value.set_state, value.get_state())
+    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
+        return partial(value.setstate, value.getstate())
+    if isinstance(value, np.random.RandomState):
+        return partial(value.set_state, value.get_state(legacy=False))
+    if isinstance(value, np.random.Generator):
+        value = value.bit_generator
+    if isinstance(value, np.random.BitGenerator):
+        return partial(setattr, value, "state", copy.deepcopy(value.state))
+    return None

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 
 from hpsearch import Categorical
-from hpsearch.transformers import state
+from hpsearch.transformers import refit, state
 
 ONE = {"weight_decay": Categorical([0.01])}
 
@@ -88,11 +88,37 @@ class Numbers(Stops):
 @pytest.mark.parametrize("make", [List, Nested, Parts, Numbers])
 def test_a_callback_starts_each_trial_as_given(make_trainer, search, make):
     """huggingface/setfit#502: what a callback gathered in a trial ended the next one early."""
-    callback = make()
-    best = search(make_trainer(callbacks=[callback], num_train_epochs=4), ONE, n_trials=3)
+    trainer = make_trainer(callbacks=[make()], num_train_epochs=4)
+    best = search(trainer, ONE, n_trials=3)
     assert len(outcomes(best)) == 1
     assert len(best.trial.intermediate) == 3
+    (callback,) = [each for each in trainer.callback_handler.callbacks if type(each) is make]
     assert callback.counted(0.0) == 1  # it came back as given
+
+
+@pytest.mark.parametrize("make", [List, Nested, Parts, Numbers])
+def test_a_callback_that_its_user_holds_starts_each_training_as_given(make_trainer, search, make):
+    """Their user may read what it collected, so it stays there between trainings."""
+    callback = make()
+    trainer = make_trainer(callbacks=[callback], num_train_epochs=4)
+    first, second = search(trainer, ONE, n_trials=2), search(trainer, ONE, n_trials=2)
+    assert len(outcomes(first) | outcomes(second)) == 1
+    assert len(first.trial.intermediate) == 3
+    refit(trainer, first)
+    assert trainer.state.global_step == 9
+    assert trainer.evaluate()["eval_loss"] == first.objective
+
+
+def test_a_callback_keeps_what_it_collected_for_its_user(make_trainer, search):
+    callback = List()
+    trainer = make_trainer(callbacks=[callback], num_train_epochs=4)
+    first = search(trainer, ONE, n_trials=2)
+    losses = [value for values in first.trial.intermediate.values() for value in values]
+    assert callback.losses == losses * 2
+    callback.losses[:] = [0.5]  # what its user makes of it is given to the next search
+    second = search(trainer, ONE, n_trials=2)
+    assert [len(trial.intermediate) for trial in second.study.trials] == [2, 2]
+    assert callback.losses == [0.5, *losses[:2], *losses[:2]]
 
 
 def test_callbacks_that_share_an_object_start_each_trial_as_given(make_trainer, search):
@@ -379,7 +405,7 @@ def test_large_data_are_not_copied(make_trainer, search, tmp_path):
     """A memory-mapped array is read where it lies, and so is a tensor beyond the limit."""
     mapped = np.memmap(tmp_path / "x", dtype=np.float32, mode="w+", shape=(64, 4))
     big = torch.zeros(state.MOST_BYTES // 4 + 1)
-    kept = state.State({"data": {"x": mapped, "y": big}}, (), [], is_first=True)
+    kept = state.State({"data": {"x": mapped, "y": big}}, collections=[], is_first=True)
     assert kept.changed() == []
     mapped[0] = 1
     big[0] = 1

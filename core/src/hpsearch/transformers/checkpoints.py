@@ -19,6 +19,7 @@ from hpsearch.study.best import best_of, ranked
 from hpsearch.study.outcome import TrialState
 from hpsearch.transformers import compat
 from hpsearch.transformers.build import TrainerFactory, built, set_up
+from hpsearch.transformers.snapshot import as_given
 from hpsearch.transformers.tracked import RecordedTrial
 from hpsearch.validators import whole
 
@@ -143,7 +144,7 @@ def refit(trainer: Trainer | TrainerFactory, best: BestRun, **train_options: Any
     if not isinstance(trainer, Trainer):
         trainer = built(trainer, trial)
     set_up(trainer, best.trial.attrs["arguments"])
-    with _models_of(trainer, trial):
+    with _models_of(trainer, trial), as_given(trainer):
         trainer.train(**train_options)
     return trainer
 

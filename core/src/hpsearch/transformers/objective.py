@@ -32,7 +32,7 @@ from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import Recipe, arguments_travel
 from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
 from hpsearch.transformers.run import TrialRun
-from hpsearch.transformers.snapshot import Memory, freeze_gc_for_good, kept, restored
+from hpsearch.transformers.snapshot import Memory, freeze_gc_for_good, restored
 from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class TrainerObjective:
         self._baseline = baseline
         self._space_function = space_function
         self._processes = processes
-        self._memory = Memory()
+        self._memory: Memory | None = None
         self._consumed: set[str] = set()
         self._reports_checkpoints = False
         self._has_travelled = False
@@ -116,7 +116,7 @@ class TrainerObjective:
             ArgumentError: A name is misspelt, cannot be searched here, or would be read by nobody;
                 or a parameter has values that its field cannot take.
         """
-        self._memory = Memory()
+        self._memory = None
         self._consumed.clear()
         self._reports_checkpoints = study.capabilities.checkpoints
         trainer = None if self._recipe is None else self._recipe.trainer
@@ -169,20 +169,18 @@ class TrainerObjective:
         view = TrackedTrial(trial)
         if self._has_travelled:
             self._processes = processes()
-        with kept(
-            self._memory, {} if self._factory is None else {"trainer_factory": self._factory}
-        ):
-            try:
-                return self._train(trial, view)
-            finally:
-                self._memory.warn(trial.number)
+        if self._memory is None:
+            self._memory = Memory(self._factory or self._trainer())
+        parts = {} if self._factory is None else {"trainer_factory": self._factory}
+        with self._memory.trial(trial.number), self._memory.kept(parts):
+            return self._train(trial, view, self._memory)
 
-    def _train(self, trial: Trial, view: TrackedTrial) -> tuple[float, ...]:
+    def _train(self, trial: Trial, view: TrackedTrial, memory: Memory) -> tuple[float, ...]:
         trainer = self._source(view)
         if self._has_travelled:
             self._has_travelled = False
             freeze_gc_for_good()
-        with restored(trainer, self._memory):
+        with restored(trainer, memory):
             run = TrialRun(
                 trainer,
                 trial,
@@ -211,13 +209,13 @@ class TrainerObjective:
                 run.note_checkpoints()
 
     def _source(self, view: TrackedTrial) -> Trainer:
-        if self._factory is not None:
-            trainer = built(self._factory, view)
-        else:
-            assert self._recipe is not None
-            trainer = self._recipe.trainer
+        trainer = self._trainer() if self._factory is None else built(self._factory, view)
         check_world(trainer, self._processes)
         return trainer
+
+    def _trainer(self) -> Trainer:
+        assert self._recipe is not None
+        return self._recipe.trainer
 
     def _values_for_arguments(self, trainer: Trainer, view: TrackedTrial) -> dict[str, Any]:
         """Return what is set on the arguments: every field that the factory has not read."""
@@ -295,7 +293,7 @@ class TrainerObjective:
             yield
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_has_travelled": True}
+        return {**vars(self), "_memory": None, "_has_travelled": True}
 
 
 _NO_READER = "model_init takes no argument that it could be read from"

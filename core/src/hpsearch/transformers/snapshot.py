@@ -6,52 +6,94 @@ import gc
 import inspect
 import logging
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import nn
 from transformers import Trainer
 from transformers.trainer_callback import ExportableState
 
 from hpsearch.transformers import compat
-from hpsearch.transformers.state import MOST_BYTES, Shared, State, attributes
+from hpsearch.transformers.state import MOST_BYTES, Collection, State, attributes, contents
 
 logger = logging.getLogger("hpsearch")
 
 
-@dataclass(slots=True)
+_COLLECTIONS: WeakKeyDictionary[object, list[Collection]] = WeakKeyDictionary()
+"""What users collect in with a Trainer, or with a function that builds Trainers."""
+
+
 class Memory:
-    """What a process keeps from trial to trial of one search."""
+    """What a process keeps from trial to trial of one search.
 
-    shared: Shared = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    is_first: bool = True
+    Args:
+        source: The Trainer, or the function that builds one for each trial.
+    """
 
-    def warn(self, trial: int) -> None:
-        """Name once what the first trial changed and nobody puts back."""
-        if self.is_first and self.changed:
+    def __init__(self, source: object) -> None:
+        self._collections = _collections(source)
+        self._is_first = True
+        self._changed: list[str] = []
+
+    @contextmanager
+    def trial(self, number: int) -> Iterator[None]:
+        """Start a trial as given; name once what the first one changed and nobody puts back."""
+        with _collecting(self._collections, is_first=self._is_first):
+            yield
+        if self._is_first and self._changed:
             logger.warning(
                 "trial %d changed what hpsearch does not put back, so the next trial starts with "
                 "what it left: %s. A trial starts as given with what a callback, a data set, a "
                 "collator or a module holds in its own attributes, up to %d MiB in all",
-                *(trial, "; ".join(self.changed), MOST_BYTES // 2**20),
+                *(number, "; ".join(self._changed), MOST_BYTES // 2**20),
             )
-        self.is_first = False
+        self._is_first = False
+
+    @contextmanager
+    def kept(
+        self,
+        parts: Mapping[str, object],
+        data: Mapping[str, object] | None = None,
+        passed_over: Iterable[object] = (),
+    ) -> Iterator[None]:
+        """Let a trial change these parts, and put them and all that they hold back after it."""
+        state = State(
+            parts,
+            data=data,
+            passed_over=passed_over,
+            collections=self._collections,
+            is_first=self._is_first,
+        )
+        try:
+            yield
+        finally:
+            self._changed.extend(state.changed())
+            state.restore()
+
+
+def _collections(source: object) -> list[Collection]:
+    try:
+        return _COLLECTIONS.setdefault(source, [])
+    except TypeError:  # it cannot be referred to weakly, or not be a key
+        return []
 
 
 @contextmanager
-def kept(
-    memory: Memory, parts: Mapping[str, object], passed_over: Iterable[object] = ()
-) -> Iterator[None]:
-    """Let a trial change these parts, and put them and all that they hold back after it."""
-    state = State(parts, passed_over, memory.shared, is_first=memory.is_first)
+def _collecting(collections: list[Collection], *, is_first: bool = False) -> Iterator[None]:
+    for collection in collections:
+        collection.begin(is_first=is_first)
     try:
         yield
     finally:
-        memory.changed.extend(state.changed())
-        state.restore()
+        for collection in collections:
+            collection.end()
+
+
+def as_given(trainer: Trainer) -> AbstractContextManager[None]:
+    """Return a context in which a training starts with what the trials of a search start with."""
+    return _collecting(_collections(trainer))
 
 
 @contextmanager
@@ -60,9 +102,11 @@ def restored(trainer: Trainer, memory: Memory) -> Iterator[Trainer]:
     handler = trainer.callback_handler
     held: list[Any] = [trainer, handler, trainer.control, trainer.accelerator.gradient_state]
     held += compat.inner_parts(trainer)
-    own = [restore for part in held for restore in attributes(part)]
+    own: list[Callable[[], None]] = []
     try:
-        with kept(memory, _parts(trainer), _tensors_and_modules(trainer.model)):
+        with memory.kept(*_parts(trainer), _tensors_and_modules(trainer.model)):
+            own += (restore for part in held for restore in attributes(part))
+            own.append(contents(handler.callbacks))
             yield trainer
     except BaseException as error:
         release_frames(error)
@@ -78,26 +122,19 @@ def restored(trainer: Trainer, memory: Memory) -> Iterator[Trainer]:
         accelerator.free_memory()  # collects garbage and empties the device's cache as well
 
 
-def _parts(trainer: Trainer) -> dict[str, object]:
-    """Return what a Trainer trains with, by the names under which a warning speaks of it.
-
-    Data sets come last, as they may be large.
-    """
-    callbacks = trainer.callback_handler.callbacks
+def _parts(trainer: Trainer) -> tuple[dict[str, object], dict[str, object]]:
+    """Return what a Trainer trains with and its data, by the names that a warning speaks of."""
     attributes = {
         f"trainer.{name}": value
         for name, value in vars(trainer).items()
-        if name not in compat.BUILT_BY_TRAINERS
+        if name == "args" or name not in compat.BUILT_BY_TRAINERS
     }
     data = {name: attributes.pop(name) for name in list(attributes) if name.endswith("_dataset")}
-    return {
-        "the list of callbacks": callbacks,
-        **{type(callback).__name__: callback for callback in callbacks},
-        **attributes,
-        "trainer.args": trainer.args,
-        f"the class {type(trainer).__name__}": type(trainer),
-        **data,
-    }
+    callbacks: dict[str, object] = {}
+    for index, callback in enumerate(trainer.callback_handler.callbacks):
+        name = type(callback).__name__
+        callbacks[f"{name} ({index})" if name in callbacks else name] = callback
+    return {**callbacks, **attributes, f"the class {type(trainer).__name__}": type(trainer)}, data
 
 
 def _tensors_and_modules(model: Any) -> Iterator[object]:

@@ -11,11 +11,11 @@ import random
 import sys
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from operator import is_
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -32,9 +32,6 @@ MOST_BYTES: Final = 2**28
 MOST_OBJECTS: Final = 20_000
 """How many objects are looked at, the nearest first, and how many items a container may have."""
 
-Shared: TypeAlias = "list[tuple[Any, list[Any]]]"
-"""Containers that others hold as well, and what was in them before the first trial."""
-
 _CONTAINERS: Final = (OrderedDict, dict, list, set, deque)
 _LEARNS_OR_DRAWS: Final = (
     *(nn.Module, TrainerCallback, Dataset, Sampler, torch.Generator, random.Random),
@@ -44,79 +41,110 @@ _OPAQUE: Final = frozenset({"accelerate", "asyncio", "logging", "multiprocessing
 _ATOMS: Final = (str, bytes, int, float, complex, bool, type(None), range, np.generic, torch.dtype)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class Collection:
+    """A container of a callback that its user holds as well, and may read after a search.
+
+    While a trial runs it is as given. Afterwards it has what all trials have added to it, and so
+    nothing that a recorder collects is lost.
+    """
+
+    held: Any
+    given: list[Any] = field(init=False)
+    left: list[Any] = field(init=False)
+    collected: list[Any] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.given = self.left = _read(self.held)
+
+    def begin(self, *, is_first: bool = False) -> None:
+        """Make it as given; before a search this is what its user has made of it since."""
+        if is_first and not _is_same(_read(self.held), self.left):
+            self.given = _read(self.held)
+        self.collected = _added(self.given, self.held)
+        _write(self.held, self.given)
+
+    def end(self) -> None:
+        """Give it what was collected in all trials."""
+        _write(self.held, [*self.given, *self.collected, *_added(self.given, self.held)])
+        self.left = _read(self.held)
+
+
+@dataclass(slots=True, eq=False)
 class _Found:
     """An object, how a reader finds it, and what it was found in.
 
     Attributes:
         lent: Whether a function uses it and nothing that is put back holds it: then it is its
             user's, and only what learns or draws random numbers is put back.
-        shared: Whether somebody else holds it as well.
+        exact: Whether nobody collects in it: it is data, or a module.
+        shared: Whether its user holds it as well.
     """
 
     path: str
     value: Any
     holder: _Found | None = None
     lent: bool = False
+    exact: bool = False
     shared: bool = False
 
 
 class State:
     """The state of some objects, and of what they hold, as it was when this was made.
 
-    A container that a callback or another object holds, and its user as well, is as given while a
-    trial runs; afterwards it has what all trials so far have added, so that a callback can collect
-    into a list of its user's.
-
     Args:
         parts: The objects by name, the most important first.
+        data: Those that only hold data, which come last as they may be large.
         passed_over: Objects that are not looked at.
-        shared: What the first trial of a search in this process found to be shared.
-        is_first: Whether this is that trial. It adds to ``shared``, and watches what it does not
-            put back.
+        collections: Those that are known, which are not touched.
+        is_first: Whether this is that trial. It adds to ``collections``, and watches what it does
+            not put back.
     """
 
     def __init__(
         self,
         parts: Mapping[str, object],
-        passed_over: Iterable[object],
-        shared: Shared,
         *,
+        data: Mapping[str, object] | None = None,
+        passed_over: Iterable[object] = (),
+        collections: list[Collection],
         is_first: bool,
     ) -> None:
-        self._gathered = [(held, given, _added(given, held)) for held, given in shared]
-        for held, given in shared:
-            _write(held, given)
         self._left = MOST_BYTES
         self._restore: list[Callable[[], None]] = []
         self._watches: list[Watch] | None = [] if is_first else None
-        known = {id(held) for held, _ in shared}
-        for found in self._walk(parts, passed_over):
+        known = {id(collection.held) for collection in collections}
+        for found in self._walk(parts, data or {}, passed_over):
+            if id(found.value) in known:
+                continue
             if is_first and found.shared and isinstance(found.value, _CONTAINERS):
-                shared.append((found.value, _read(found.value)))
-                self._gathered.append((*shared[-1], []))
-            elif id(found.value) not in known:
+                collections.append(Collection(found.value))
+            else:
                 self._keep(found)
 
     def restore(self) -> None:
         """Put everything back."""
         for restore in self._restore:
             restore()
-        for held, given, gathered in self._gathered:
-            _write(held, [*given, *gathered, *_added(given, held)])
 
     def changed(self) -> list[str]:
         """Return, for a reader, what has changed since and is not put back."""
         changed = [watch.path for watch in self._watches or () if watch.has_changed()]
         return list(dict.fromkeys(changed))
 
-    def _walk(self, parts: Mapping[str, object], passed_over: Iterable[object]) -> list[_Found]:
+    def _walk(
+        self,
+        parts: Mapping[str, object],
+        data: Mapping[str, object],
+        passed_over: Iterable[object],
+    ) -> list[_Found]:
         """Find what is put back. What functions use comes last: it may be found elsewhere too."""
         probe = [[None]]
         found: dict[int, _Found] = {}
         held: Counter[int] = Counter()
         seen = {id(value): value for value in passed_over}
         own = deque(_Found(path, part) for path, part in {"": probe, **parts}.items())
+        own.extend(_Found(path, part, exact=True) for path, part in data.items())
         lent: deque[_Found] = deque()
         while (own or lent) and len(found) < MOST_OBJECTS:
             item = (own or lent).popleft()
@@ -124,6 +152,7 @@ class State:
             if id(item.value) in seen or _is_opaque(item.value):
                 continue
             seen[id(item.value)] = item.value
+            item.exact = item.exact or isinstance(item.value, nn.Module)
             if not item.lent:
                 found[id(item.value)] = item
             for each in self._held_by(item):
@@ -133,8 +162,9 @@ class State:
         del found[id(probe)]
         alone = _references(found.pop(id(probe[0])), held)
         for item in found.values():
-            if item.holder is not None and not isinstance(item.value, nn.Module):
-                item.shared = item.holder.shared or _references(item, held) > alone
+            # Whoever named a part holds it, and so does the mapping in which it was named.
+            others = _references(item, held) - alone - (item.holder is None)
+            item.shared = not item.exact and (others > 0 or _is_shared(item.holder))
         return list(found.values())
 
     def _held_by(self, item: _Found) -> Iterator[_Found]:
@@ -146,13 +176,13 @@ class State:
                 if not _is_restored(held) and not isinstance(held, type | FunctionType):
                     self._watch(path, read)
                 if _is_followed(held):
-                    yield _Found(path, held, item, lent=not _is_restored(held))
+                    yield _Found(path, held, item, not _is_restored(held), item.exact)
             return
         for label, held in _items(value):
             if not isinstance(held, _ATOMS) and (not item.lent or _is_followed(held)):
                 lent = isinstance(held, type | FunctionType)
                 lent = lent or (item.lent and not _is_restored(held))
-                yield _Found(f"{item.path}{label}", held, item, lent)
+                yield _Found(f"{item.path}{label}", held, item, lent, item.exact)
         if not item.lent and hasattr(value, "__dict__"):
             yield _Found(item.path, type(value), item, lent=True)
 
@@ -169,7 +199,7 @@ class State:
                 is_mapped = isinstance(value, np.memmap)
                 self._keep_numbers(found, None if is_mapped else _array, value.nbytes)
         elif isinstance(value, _CONTAINERS):
-            self._restore.append(_container(value))
+            self._restore.append(contents(value))
             if len(value) > MOST_OBJECTS:
                 self._watch(f"the items of {found.path}", lambda: value)
         elif (restore := _generator(value)) is not None:
@@ -188,6 +218,11 @@ class State:
             self._restore.append(keep(value))
         else:
             self._watch(f"{found.path} ({size / 2**20:.1f} MiB)", lambda: value)
+
+
+def _is_shared(holder: _Found | None) -> bool:
+    """Whether the user has what was found here: it is shared, or it is a function of the user's."""
+    return holder is not None and (holder.shared or holder.lent)
 
 
 def _references(found: _Found, held: Counter[int]) -> int:
@@ -258,7 +293,7 @@ def attributes(value: Any) -> Iterator[Callable[[], None]]:
     """Yield what puts an object's attributes back; what they hold is another matter."""
     own = getattr(value, "__dict__", None)
     if isinstance(own, dict):
-        yield _container(own)
+        yield contents(own)
     given = {name: getattr(value, name) for name in _slots(type(value)) if hasattr(value, name)}
 
     def restore() -> None:
@@ -273,7 +308,8 @@ def attributes(value: Any) -> Iterator[Callable[[], None]]:
         yield restore
 
 
-def _container(value: Any) -> Callable[[], None]:
+def contents(value: Any) -> Callable[[], None]:
+    """Return what puts the contents of a container back."""
     return partial(_write, value, _read(value))
 
 
@@ -283,9 +319,12 @@ def _read(container: Any) -> list[Any]:
     return list(container)
 
 
+def _is_same(items: list[Any], others: list[Any]) -> bool:
+    return len(items) == len(others) and all(map(is_, items, others))
+
+
 def _write(container: Any, items: list[Any]) -> None:
-    now = _read(container)
-    if len(now) == len(items) and all(map(is_, now, items)):
+    if _is_same(_read(container), items):
         return
     kind: Any = next(kind for kind in _CONTAINERS if isinstance(container, kind))
     kind.clear(container)
@@ -307,7 +346,7 @@ def _added(given: list[Any], container: Any) -> list[Any]:
         return [part for item in items if item[0] not in keys for part in item]
     if isinstance(container, set):
         return list(container.difference(given))
-    return now[len(given) :] if all(map(is_, given, now)) else []
+    return now[len(given) :] if _is_same(given, now[: len(given)]) else []
 
 
 def _is_plain(value: torch.Tensor) -> bool:

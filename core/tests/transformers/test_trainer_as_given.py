@@ -133,7 +133,7 @@ def test_callbacks_that_share_an_object_start_each_trial_as_given(make_trainer, 
     assert len(losses) == 12  # and it is their user's list, who finds all of it there
 
 
-class Noisy(torch.utils.data.Dataset):
+class Noisy(torch.utils.data.Dataset[dict[str, object]]):
     """Draws noise for each item, and hardens with each that it has given."""
 
     def __init__(self, items, generator, draw):

@@ -33,11 +33,16 @@ BUILT_BY_TRAINERS = frozenset(_BUILT_BY_TRAINERS.split())
 """The attributes that each Trainer makes for itself: its model, its process, its training."""
 
 
+def reporting_callbacks(args: TrainingArguments) -> tuple[type[TrainerCallback], ...]:
+    """Return the classes of the callbacks that report to W&B, TensorBoard and their kind."""
+    return tuple(get_reporting_integration_callbacks(args.report_to))  # type: ignore[no-untyped-call]
+
+
 def usual_callbacks(args: TrainingArguments) -> set[type[TrainerCallback]]:
     """Return the classes of the callbacks that every Trainer with these arguments makes."""
     return {
         *DEFAULT_CALLBACKS,
-        *get_reporting_integration_callbacks(args.report_to),  # type: ignore[no-untyped-call]
+        *reporting_callbacks(args),
         DEFAULT_PROGRESS_CALLBACK,
         PrinterCallback,
     }

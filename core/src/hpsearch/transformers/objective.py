@@ -11,7 +11,8 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_utils import number_of_arguments
 
-from hpsearch.errors import ArgumentError, SearchAborted, TrialPruned, listed
+from hpsearch.errors import ArgumentError, ReplayError, SearchAborted, TrialPruned, listed
+from hpsearch.study.serial import payload_of
 from hpsearch.study.trial import Trial
 from hpsearch.transformers import arguments
 from hpsearch.transformers.baseline import enqueue_baseline
@@ -23,17 +24,19 @@ from hpsearch.transformers.build import (
     check_world,
     set_up,
 )
-from hpsearch.transformers.callbacks import listen
+from hpsearch.transformers.callbacks import listen, report_nothing
 from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.environment import environment
 from hpsearch.transformers.metrics import ComputeObjective, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import Recipe, arguments_travel
+from hpsearch.transformers.replay import Replay, delete_folder
 from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
 from hpsearch.transformers.run import TrialRun
 from hpsearch.transformers.snapshot import Memory, freeze_gc_for_good, restored
 from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial
+from hpsearch.validators import flag
 
 if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord
@@ -64,6 +67,7 @@ class TrainerObjective:
         objective_from: Which evaluation of the trial counts: the ``"last"`` or the ``"best"``.
         checkpoint: Whether the evaluation that counts leaves a checkpoint in any case.
         baseline: Try the parameters that the Trainer came with as well.
+        check_replay: Train the first trial twice, and end the search where the results differ.
         space_function: The define-by-run function that is searched, where there is one. What it
             suggests without returning it is then its own affair, and only what it returns is set.
         processes: How many processes train each trial together.
@@ -83,6 +87,7 @@ class TrainerObjective:
         objective_from: ObjectiveFrom = "last",
         checkpoint: bool = False,
         baseline: bool = False,
+        check_replay: bool = False,
         space_function: SpaceFunction | None = None,
         processes: int = 1,
     ) -> None:
@@ -100,6 +105,8 @@ class TrainerObjective:
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
         self._baseline = baseline
+        self._check_replay = flag("check_replay", check_replay)
+        self._replays: int | None = None
         self._space_function = space_function
         self._processes = processes
         self._memory: Memory | None = None
@@ -136,6 +143,9 @@ class TrainerObjective:
         self._run_names.take_over(study.trials)
         if self._baseline and trainer is not None and not study.trials:
             enqueue_baseline(trainer.args, study)
+        if any("replayed" in trial.attrs for trial in study.trials):
+            self._check_replay = False
+        self._replays = min(study.history.waiting, default=study.history.next_number)
 
     def follow(self, directions: Sequence[str]) -> None:
         """Take part, in another process than the one that runs the search and calls ``prepare``."""
@@ -162,20 +172,57 @@ class TrainerObjective:
         """
         try:
             return self._run(trial)
-        except ArgumentError as error:
+        except (ArgumentError, ReplayError) as error:
             raise SearchAborted(error) from error
 
     def _run(self, trial: Trial) -> tuple[float, ...]:
+        # Of several processes that train together, the one that leads knows which trial it is.
+        is_replayed = (
+            self._check_replay
+            and trial.resume_from is None
+            and trial.channel.agree("replay", lambda: self._replays in (trial.number, None))
+        )
+        return self._run_twice(trial) if is_replayed else self._run_once(trial)
+
+    def _run_twice(self, trial: Trial) -> tuple[float, ...]:
+        """Run a trial, and compare it with a second training; where it fails, the next one."""
+        start, self._replays = payload_of(trial.record), None
+        objectives = None
+        try:
+            objectives = self._run_once(trial)
+        except TrialPruned:
+            if not trial.intermediate:
+                raise
+        causes = [] if self._memory is None else self._memory.changed
+        replay = Replay(trial, objectives, start, causes)
+        with replay.trial() as second:
+            if self._space_function is not None:
+                self._space_function.repeat(trial, second)
+            try:
+                replay.check_end(self._run_once(second, is_replay=True))
+            except TrialPruned:
+                replay.check_end(None)
+        self._check_replay = False
+        trial.channel.annotate("replayed", value=True)
+        logger.info("trial %d was trained twice, with the same result", trial.number)
+        if objectives is None:
+            raise TrialPruned
+        return objectives
+
+    def _run_once(self, trial: Trial, *, is_replay: bool = False) -> tuple[float, ...]:
         view = TrackedTrial(trial)
         if self._has_travelled:
             self._processes = processes()
         if self._memory is None:
             self._memory = Memory(self._factory or self._trainer())
         parts = {} if self._factory is None else {"trainer_factory": self._factory}
-        with self._memory.trial(trial.number), self._memory.kept(parts):
-            return self._train(trial, view, self._memory)
+        memory = self._memory
+        with memory.trial(trial.number, is_replay=is_replay), memory.kept(parts):
+            return self._train(trial, view, memory, is_replay=is_replay)
 
-    def _train(self, trial: Trial, view: TrackedTrial, memory: Memory) -> tuple[float, ...]:
+    def _train(
+        self, trial: Trial, view: TrackedTrial, memory: Memory, *, is_replay: bool
+    ) -> tuple[float, ...]:
         trainer = self._source(view)
         if self._has_travelled:
             self._has_travelled = False
@@ -195,6 +242,8 @@ class TrainerObjective:
             trial.channel.annotate("arguments", values)
             trial.channel.annotate("training_seed", trainer.args.seed)
             trial.channel.annotate("environment", environment(trainer.args))
+            if is_replay:
+                report_nothing(trainer)
             listen(trainer, run)
             self._begin_once_built(trainer, view, run)
             try:
@@ -207,6 +256,8 @@ class TrainerObjective:
                 raise
             finally:
                 run.note_checkpoints()
+                if is_replay and trainer.args.should_save:
+                    delete_folder(trial)
 
     def _source(self, view: TrackedTrial) -> Trainer:
         trainer = self._trainer() if self._factory is None else built(self._factory, view)

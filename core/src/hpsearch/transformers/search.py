@@ -38,6 +38,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     objective_from: ObjectiveFrom = "last",
     keep_checkpoints: int | None = None,
     baseline: bool = False,
+    check_replay: bool = False,
     rank_timeout: float = 60.0,
     **options: Any,
 ) -> BestRun | list[BestRun]:
@@ -62,6 +63,9 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         keep_checkpoints: How many trials keep their checkpoints: the best ones, which then have
             one in any case. None leaves what the Trainer's arguments save.
         baseline: Try the arguments that the Trainer came with as well, before any suggestion.
+        check_replay: Train the first trial twice before the search goes on, and end the search
+            with an error where the two results differ: it says at which report they part. A
+            resumed study that was checked is not checked again.
         rank_timeout: Under ``torchrun`` and ``accelerate launch``: seconds within which all ranks
             have to leave a trial that failed on one of them; those that cannot are ended.
         **options: Every other option of :func:`hpsearch.search` (``timeout``, ``seed``,
@@ -73,6 +77,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
 
     Raises:
         ArgumentError: The Trainer cannot be searched, or a parameter cannot take effect.
+        ReplayError: With ``check_replay``: the first trial gave two results.
         HpsearchError: Whatever else :func:`hpsearch.search` raises.
     """
     options = translated(options)
@@ -88,6 +93,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
             "objective_from": objective_from,
             "checkpoint": bool(keep_checkpoints),
             "baseline": baseline,
+            "check_replay": check_replay,
             "space_function": space if isinstance(space, SpaceFunction) else None,
         }
         return TrainerObjective(trainer, **{**given, **changes})

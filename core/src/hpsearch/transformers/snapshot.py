@@ -30,24 +30,27 @@ class Memory:
 
     Args:
         source: The Trainer, or the function that builds one for each trial.
+
+    Attributes:
+        changed: What the first trial changed and nobody puts back, for a reader.
     """
 
     def __init__(self, source: object) -> None:
         self._collections = _collections(source)
         self._is_first = True
-        self._changed: list[str] = []
+        self.changed: list[str] = []
 
     @contextmanager
-    def trial(self, number: int) -> Iterator[None]:
+    def trial(self, number: int, *, is_replay: bool = False) -> Iterator[None]:
         """Start a trial as given; name once what the first one changed and nobody puts back."""
-        with _collecting(self._collections, is_first=self._is_first):
+        with _collecting(self._collections, is_first=self._is_first, is_replay=is_replay):
             yield
-        if self._is_first and self._changed:
+        if self._is_first and self.changed:
             logger.warning(
                 "trial %d changed what hpsearch does not put back, so the next trial starts with "
                 "what it left: %s. A trial starts as given with what a callback, a data set, a "
                 "collator or a module holds in its own attributes, up to %d MiB in all",
-                *(number, "; ".join(self._changed), MOST_BYTES // 2**20),
+                *(number, "; ".join(self.changed), MOST_BYTES // 2**20),
             )
         self._is_first = False
 
@@ -69,7 +72,7 @@ class Memory:
         try:
             yield
         finally:
-            self._changed.extend(state.changed())
+            self.changed.extend(state.changed())
             state.restore()
 
 
@@ -81,14 +84,16 @@ def _collections(source: object) -> list[Collection]:
 
 
 @contextmanager
-def _collecting(collections: list[Collection], *, is_first: bool = False) -> Iterator[None]:
+def _collecting(
+    collections: list[Collection], *, is_first: bool = False, is_replay: bool = False
+) -> Iterator[None]:
     for collection in collections:
         collection.begin(is_first=is_first)
     try:
         yield
     finally:
         for collection in collections:
-            collection.end()
+            collection.end(is_replay=is_replay)
 
 
 def as_given(trainer: Trainer) -> AbstractContextManager[None]:

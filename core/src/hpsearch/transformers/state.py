@@ -64,9 +64,10 @@ class Collection:
         self.collected = _added(self.given, self.held)
         _write(self.held, self.given)
 
-    def end(self) -> None:
-        """Give it what was collected in all trials."""
-        _write(self.held, [*self.given, *self.collected, *_added(self.given, self.held)])
+    def end(self, *, is_replay: bool = False) -> None:
+        """Give it what was collected in all trials, each of which counts once."""
+        added = [] if is_replay else _added(self.given, self.held)
+        _write(self.held, [*self.given, *self.collected, *added])
         self.left = _read(self.held)
 
 
@@ -385,7 +386,7 @@ def _array(value: Any) -> Callable[[], None]:
 def _generator(value: Any) -> Callable[[], None] | None:
     """Keep the state of a generator of random numbers; None for anything else."""
     if isinstance(value, torch.Generator):
-        return partial(value.set_state, value.get_state())
+        return partial(_set_state, value, value.get_state())
     if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
         return partial(value.setstate, value.getstate())
     if isinstance(value, np.random.RandomState):
@@ -395,3 +396,7 @@ def _generator(value: Any) -> Callable[[], None] | None:
     if isinstance(value, np.random.BitGenerator):
         return partial(setattr, value, "state", copy.deepcopy(value.state))
     return None
+
+
+def _set_state(generator: torch.Generator, state: torch.Tensor) -> None:
+    generator.set_state(state)

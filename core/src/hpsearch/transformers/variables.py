@@ -48,7 +48,7 @@ class Watch:
 
     def has_changed(self) -> bool:
         """Whether its fingerprint is another one now."""
-        return fingerprint(self._read()) != self._before
+        return bool(fingerprint(self._read()) != self._before)
 
 
 def used_by(user: type | FunctionType) -> Iterator[Variable]:

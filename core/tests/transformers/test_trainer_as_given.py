@@ -272,11 +272,11 @@ def test_trials_start_as_given_in_workers_too(make_trainer, search, toys):
 
 
 @pytest.mark.usefixtures("modules_travel")
-@pytest.mark.parametrize("place", [{}, {"executor": "process", "n_workers": 1}])
-def test_what_a_factory_gives_to_each_trainer_is_as_given(make_trainer, search, toys, place):
+def test_what_a_factory_gives_to_each_trainer_is_as_given(make_trainer, search, toys):
     """huggingface/trl's and setfit's pattern: arguments, model and callbacks made once, outside."""
     model, loss, callback = toys.Net(), Loss(), Nested()
     args = toys.make_arguments(make_trainer().args.output_dir, num_train_epochs=4)
+    found = []
 
     def factory(trial):
         return Learns(
@@ -288,9 +288,20 @@ def test_what_a_factory_gives_to_each_trainer_is_as_given(make_trainer, search, 
             callbacks=[callback],
         )
 
-    best = search(None, ONE, trainer_factory=factory, n_trials=3, **place)
-    assert len(outcomes(best)) == 1
-    assert len(best.trial.intermediate) == 3
+    for place in ({}, {"executor": "process", "n_workers": 1}, {}):
+        best = search(None, ONE, trainer_factory=factory, n_trials=2, **place)
+        found.append(outcomes(best))
+        assert len(best.trial.intermediate) == 3
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == 1
+
+
+def test_a_callback_starts_as_given_in_another_trainers_search(make_trainer, search):
+    callback = List()
+    for _ in range(2):
+        best = search(make_trainer(callbacks=[callback], num_train_epochs=4), ONE, n_trials=1)
+        assert len(best.trial.intermediate) == 3
+    assert len(callback.losses) == 6
 
 
 class Delayed(EarlyStoppingCallback):
@@ -352,7 +363,7 @@ class Finished(TrainingArguments):
 @pytest.mark.usefixtures("modules_travel")
 @pytest.mark.parametrize("place", [{}, {"executor": "process", "n_workers": 1}])
 def test_finished_arguments_are_not_finished_again(search, toys, tmp_path, place):
-    def there(args):
+    def there(args, **place):
         def factory(trial):
             return Trainer(
                 model=toys.Net(),
@@ -365,7 +376,7 @@ def test_finished_arguments_are_not_finished_again(search, toys, tmp_path, place
         return search(None, clipped, trainer_factory=factory, **place)
 
     args = toys.make_arguments(tmp_path, Finished, learning_rate=0.1)
-    best = there(args)
+    best = there(args, **place)
     assert best.trial.attrs["arguments"] == {"max_grad_norm": 0.5}
     assert (args.learning_rate, args.batches, args.steps) == (0.05, 1, 1)
     assert outcomes(best) == outcomes(there(toys.make_arguments(tmp_path, learning_rate=0.05)))

@@ -34,7 +34,7 @@ from hpsearch.transformers.recipe import Recipe, arguments_travel
 from hpsearch.transformers.replay import Replay, delete_folder
 from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
 from hpsearch.transformers.run import TrialRun
-from hpsearch.transformers.snapshot import Memory, freeze_gc_for_good, restored
+from hpsearch.transformers.snapshot import Memory, as_given, freeze_gc_for_good, restored
 from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial
 from hpsearch.validators import flag
 
@@ -109,7 +109,7 @@ class TrainerObjective:
         self._replays: int | None = None
         self._space_function = space_function
         self._processes = processes
-        self._memory: Memory | None = None
+        self._memory = Memory()
         self._consumed: set[str] = set()
         self._reports_checkpoints = False
         self._has_travelled = False
@@ -123,7 +123,7 @@ class TrainerObjective:
             ArgumentError: A name is misspelt, cannot be searched here, or would be read by nobody;
                 or a parameter has values that its field cannot take.
         """
-        self._memory = None
+        self._memory = Memory()
         self._consumed.clear()
         self._reports_checkpoints = study.capabilities.checkpoints
         trainer = None if self._recipe is None else self._recipe.trainer
@@ -193,8 +193,7 @@ class TrainerObjective:
         except TrialPruned:
             if not trial.intermediate:
                 raise
-        causes = [] if self._memory is None else self._memory.changed
-        replay = Replay(trial, objectives, start, causes)
+        replay = Replay(trial, objectives, start, self._memory.changed)
         with replay.trial() as second:
             if self._space_function is not None:
                 self._space_function.repeat(trial, second)
@@ -213,8 +212,6 @@ class TrainerObjective:
         view = TrackedTrial(trial)
         if self._has_travelled:
             self._processes = processes()
-        if self._memory is None:
-            self._memory = Memory(self._factory or self._trainer())
         parts = {} if self._factory is None else {"trainer_factory": self._factory}
         memory = self._memory
         with memory.trial(trial.number, is_replay=is_replay), memory.kept(parts):
@@ -338,13 +335,14 @@ class TrainerObjective:
     def travelling(self) -> Iterator[None]:
         """Pickle what refers to the Trainer so that it refers to the one built elsewhere."""
         with (
+            as_given(self._factory or self._trainer()),
             arguments_travel(),
             nullcontext() if self._recipe is None else self._recipe.travelling(),
         ):
             yield
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_memory": None, "_has_travelled": True}
+        return {**vars(self), "_memory": Memory(), "_has_travelled": True}
 
 
 _NO_READER = "model_init takes no argument that it could be read from"

@@ -7,9 +7,8 @@ import inspect
 import logging
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from torch import nn
 from transformers import Trainer
@@ -21,30 +20,28 @@ from hpsearch.transformers.state import MOST_BYTES, Collection, State, attribute
 logger = logging.getLogger("hpsearch")
 
 
-_COLLECTIONS: WeakKeyDictionary[object, list[Collection]] = WeakKeyDictionary()
-"""What users collect in with a Trainer, or with a function that builds Trainers."""
-
-
 class Memory:
     """What a process keeps from trial to trial of one search.
-
-    Args:
-        source: The Trainer, or the function that builds one for each trial.
 
     Attributes:
         changed: What the first trial changed and nobody puts back, for a reader.
     """
 
-    def __init__(self, source: object) -> None:
-        self._collections = _collections(source)
+    def __init__(self) -> None:
+        self._collections: list[Collection] = []
         self._is_first = True
         self.changed: list[str] = []
 
     @contextmanager
     def trial(self, number: int, *, is_replay: bool = False) -> Iterator[None]:
         """Start a trial as given; name once what the first one changed and nobody puts back."""
-        with _collecting(self._collections, is_first=self._is_first, is_replay=is_replay):
+        for collection in self._collections:
+            collection.begin()
+        try:
             yield
+        finally:
+            for collection in self._collections:
+                collection.end(is_replay=is_replay)
         if self._is_first and self.changed:
             logger.warning(
                 "trial %d changed what hpsearch does not put back, so the next trial starts with "
@@ -76,29 +73,22 @@ class Memory:
             state.restore()
 
 
-def _collections(source: object) -> list[Collection]:
-    try:
-        return _COLLECTIONS.setdefault(source, [])
-    except TypeError:  # it cannot be referred to weakly, or not be a key
-        return []
-
-
 @contextmanager
-def _collecting(
-    collections: list[Collection], *, is_first: bool = False, is_replay: bool = False
-) -> Iterator[None]:
-    for collection in collections:
-        collection.begin(is_first=is_first)
+def as_given(source: Any) -> Iterator[None]:
+    """Have what users collect in as the next search's trials would start with it.
+
+    Args:
+        source: The Trainer, or the function that builds one for each trial.
+    """
+    is_trainer = isinstance(source, Trainer)
+    parts, data = _parts(source) if is_trainer else ({"trainer_factory": source}, {})
+    collections: list[Collection] = []
+    State(parts, data=data, collections=collections, is_first=True)
     try:
         yield
     finally:
         for collection in collections:
-            collection.end(is_replay=is_replay)
-
-
-def as_given(trainer: Trainer) -> AbstractContextManager[None]:
-    """Return a context in which a training starts with what the trials of a search start with."""
-    return _collecting(_collections(trainer))
+            collection.end()
 
 
 @contextmanager

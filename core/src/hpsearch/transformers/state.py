@@ -12,10 +12,12 @@ import sys
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import partial
 from operator import is_
 from types import BuiltinMethodType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -32,13 +34,19 @@ MOST_BYTES: Final = 2**28
 MOST_OBJECTS: Final = 20_000
 """How many objects are looked at, the nearest first, and how many items a container may have."""
 
+_KNOWN: Final[WeakKeyDictionary[Any, dict[int, Collection]]] = WeakKeyDictionary()
+"""What users collect in, by the object through which a Trainer reaches it."""
+
 _CONTAINERS: Final = (OrderedDict, dict, list, set, deque)
 _LEARNS_OR_DRAWS: Final = (
     *(nn.Module, TrainerCallback, Dataset, Sampler, torch.Generator, random.Random),
     *(np.random.Generator, np.random.RandomState, np.random.BitGenerator),
 )
 _OPAQUE: Final = frozenset({"accelerate", "asyncio", "logging", "multiprocessing", "threading"})
-_ATOMS: Final = (str, bytes, int, float, complex, bool, type(None), range, np.generic, torch.dtype)
+_ATOMS: Final = (
+    *(str, bytes, int, float, complex, bool, type(None), range, Enum, np.generic),
+    *(torch.dtype, torch.device),
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -97,9 +105,9 @@ class State:
         parts: The objects by name, the most important first.
         data: Those that only hold data, which come last as they may be large.
         passed_over: Objects that are not looked at.
-        collections: Those that are known, which are not touched.
-        is_first: Whether this is that trial. It adds to ``collections``, and watches what it does
-            not put back.
+        collections: Those of the search, which are put back elsewhere.
+        is_first: Whether this is its first trial in this process. That one adds to the
+            collections, and watches what it does not put back.
     """
 
     def __init__(
@@ -119,7 +127,7 @@ class State:
             if id(found.value) in known:
                 continue
             if is_first and found.shared and isinstance(found.value, _CONTAINERS):
-                collections.append(Collection(found.value))
+                collections.append(_collection(found))
             else:
                 self._keep(found)
 
@@ -194,11 +202,14 @@ class State:
     def _keep(self, found: _Found) -> None:
         value = found.value
         if isinstance(value, torch.Tensor):
-            self._keep_numbers(found, _tensor if _is_plain(value) else None, value.nbytes)
+            size = value.numel() * value.element_size()
+            self._keep_numbers(found, _tensor if _is_plain(value) else None, size)
         elif isinstance(value, np.ndarray):
             if value.flags.writeable:
                 is_mapped = isinstance(value, np.memmap)
                 self._keep_numbers(found, None if is_mapped else _array, value.nbytes)
+        elif isinstance(value, bytearray):
+            self._keep_numbers(found, _bytes, len(value))
         elif isinstance(value, _CONTAINERS):
             self._restore.append(contents(value))
             if len(value) > MOST_OBJECTS:
@@ -219,6 +230,20 @@ class State:
             self._restore.append(keep(value))
         else:
             self._watch(f"{found.path} ({size / 2**20:.1f} MiB)", lambda: value)
+
+
+def _collection(found: _Found) -> Collection:
+    """Return what is known of a shared container since an earlier search, else what is new."""
+    owner = found
+    while owner.holder is not None and not owner.holder.lent:
+        owner = owner.holder
+    try:
+        known = _KNOWN.setdefault(owner.value, {})
+    except TypeError:  # it cannot be referred to weakly, or not be a key
+        known = {}
+    collection = known.setdefault(id(found.value), Collection(found.value))
+    collection.begin(is_first=True)
+    return collection
 
 
 def _is_shared(holder: _Found | None) -> bool:
@@ -381,6 +406,10 @@ def _array(value: Any) -> Callable[[], None]:
         value[...] = given
 
     return restore
+
+
+def _bytes(value: bytearray) -> Callable[[], None]:
+    return partial(value.__setitem__, slice(None), bytes(value))
 
 
 def _generator(value: Any) -> Callable[[], None] | None:

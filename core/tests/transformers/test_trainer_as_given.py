@@ -14,6 +14,7 @@ from torch import nn
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 
 from hpsearch import Categorical
+from hpsearch.errors import ArgumentError
 from hpsearch.transformers import refit, state
 
 ONE = {"weight_decay": Categorical([0.01])}
@@ -380,6 +381,16 @@ def test_finished_arguments_are_not_finished_again(search, toys, tmp_path, place
     assert best.trial.attrs["arguments"] == {"max_grad_norm": 0.5}
     assert (args.learning_rate, args.batches, args.steps) == (0.05, 1, 1)
     assert outcomes(best) == outcomes(there(toys.make_arguments(tmp_path, learning_rate=0.05)))
+
+
+def test_a_field_that_finished_arguments_do_not_read_again_is_refused(make_trainer, search, toys):
+    def factory(trial):
+        trainer = make_trainer()
+        trainer.args = toys.make_arguments(trainer.args.output_dir, Finished)
+        return trainer
+
+    with pytest.raises(ArgumentError, match=r"'steps' cannot be searched.*Finished reads it only"):
+        search(None, {"steps": Categorical([1, 2])}, trainer_factory=factory)
 
 
 def test_what_is_not_put_back_is_named_once(make_trainer, search, caplog, monkeypatch):

@@ -28,6 +28,10 @@ _BUILT = (
     "a Trainer reads it only while it is built, so give trainer_factory, which builds one for each "
     "trial from trial[{name!r}]"
 )
+_FINISHED = (
+    "{args} reads it only in its __post_init__, which runs once, so give trainer_factory, which "
+    "makes the arguments of each trial from trial[{name!r}]"
+)
 PROCESS = (
     "it sets up the whole process before the first model, so compare its values in searches of "
     "their own, each started in a new process"
@@ -81,8 +85,12 @@ def obstacle(trainer: type[Trainer], args: TrainingArguments, name: str) -> str 
     for reason in _NOT_LIVE:
         if _listed_under(reason, name):
             return reason.format(name=name)
-    if name not in _declared_by_transformers() and name in _read_by_constructors(cls):
+    if name in _declared_by_transformers():
+        return None
+    if name in _read_by_constructors(cls):
         return _BUILT.format(name=name)
+    if name in _read_by_post_init(type(args)):
+        return _FINISHED.format(name=name, args=type(args).__name__)
     return None
 
 
@@ -164,20 +172,33 @@ def _read_by_constructors(trainer: Any) -> frozenset[str]:
     Found in their source: every ``args.<name>``. It decides over the fields that such a Trainer's
     own arguments class adds; those of transformers are listed above.
     """
+    classes = [cls for cls in trainer.__mro__ if issubclass(cls, Trainer)]
+    own = [cls for cls in classes if cls not in (Trainer, Seq2SeqTrainer)]
+    return _read_in(own, "__init__", ("args", "self.args"))
+
+
+@lru_cache(maxsize=64)
+def _read_by_post_init(args: Any) -> frozenset[str]:
+    """Return the names that the ``__post_init__`` of a subclass of TrainingArguments reads."""
+    classes = [cls for cls in args.__mro__ if issubclass(cls, TrainingArguments)]
+    own = [cls for cls in classes if cls not in (TrainingArguments, Seq2SeqTrainingArguments)]
+    return _read_in(own, "__post_init__", ("self",))
+
+
+def _read_in(classes: list[type], method: str, holders: tuple[str, ...]) -> frozenset[str]:
     names: set[str] = set()
-    for cls in trainer.__mro__:
-        if cls in (Trainer, Seq2SeqTrainer) or not issubclass(cls, Trainer):
-            continue
-        constructor = vars(cls).get("__init__")
-        if constructor is None:
+    for cls in classes:
+        if method not in vars(cls):
             continue
         try:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(constructor)))
+            tree = ast.parse(textwrap.dedent(inspect.getsource(vars(cls)[method])))
         except (OSError, TypeError, SyntaxError):  # defined where there is no source to read
             continue
         names.update(
             node.attr
             for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("args", "self.args")
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Load)
+            and ast.unparse(node.value) in holders
         )
     return frozenset(names)

@@ -79,6 +79,7 @@ def field_names(args: TrainingArguments) -> set[str]:
 def obstacle(trainer: type[Trainer], args: TrainingArguments, name: str) -> str | None:
     """Return why a field cannot be set on a Trainer that exists, and what works; None if it can."""
     cls: Any = trainer
+    made_of: Any = type(args)
     new = _ALIASES.get(name)
     if new is not None and new in field_names(args):
         return _ALIAS.format(new=new)
@@ -89,8 +90,8 @@ def obstacle(trainer: type[Trainer], args: TrainingArguments, name: str) -> str 
         return None
     if name in _read_by_constructors(cls):
         return _BUILT.format(name=name)
-    if name in _read_by_post_init(type(args)):
-        return _FINISHED.format(name=name, args=type(args).__name__)
+    if name in _read_by_post_init(made_of):
+        return _FINISHED.format(name=name, args=made_of.__name__)
     return None
 
 

@@ -145,7 +145,8 @@ class TrainerObjective:
             enqueue_baseline(trainer.args, study)
         if any("replayed" in trial.attrs for trial in study.trials):
             self._check_replay = False
-        self._replays = min(study.history.waiting, default=study.history.next_number)
+        if self._check_replay:
+            self._replays = min(study.history.waiting, default=study.history.next_number)
 
     def follow(self, directions: Sequence[str]) -> None:
         """Take part, in another process than the one that runs the search and calls ``prepare``."""

@@ -60,6 +60,10 @@ class ObjectiveError(HpsearchError, ValueError):
     """The objective returned something that is no objective value: NaN, infinite, or too many."""
 
 
+class ReplayError(HpsearchError):
+    """A trial was trained twice, as ``check_replay=True`` asks, and gave two results."""
+
+
 class WorkerDiedError(HpsearchError):
     """The process that ran a trial is gone: killed, crashed, or it exited."""
 

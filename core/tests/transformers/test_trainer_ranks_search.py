@@ -63,6 +63,14 @@ def test_the_trainer_comes_back_as_given_on_each_rank(seen):
     assert seen("same_trials")["restored"] is True
 
 
+def test_each_trial_starts_as_given_on_each_rank_and_the_first_one_is_trained_twice(seen):
+    as_given = seen("as_given")
+    assert [trial["steps"] for trial in as_given["trials"]] == [[2, 4]] * 3
+    assert len({tuple(trial["objectives"]) for trial in as_given["trials"]}) == 1
+    assert as_given["checked"] == [True, None, None]
+    assert as_given["left"] == ["checkpoint-2", "checkpoint-4"]
+
+
 def test_a_pruned_trial_stops_at_that_evaluation_on_each_rank(seen):
     """huggingface/transformers#19096, #34641: only rank 0 left the trial, and all hung."""
     pruned = seen("pruned")

@@ -29,6 +29,7 @@ RESERVED: Final = frozenset(
         "judged_at",
         "left_by_rank",
         "output_dir",
+        "replayed",
         "run_name",
         "search",
         "training_seed",

@@ -6,7 +6,7 @@
 The files in the order in which they are best read: ``search`` (the entry), ``objective`` (one
 trial), ``build`` and ``arguments`` (a Trainer with the trial's values), ``run`` and ``callbacks``
 (its training), ``metrics``, ``checkpoints`` and ``folders``, ``best`` and ``weights`` (the best
-model), ``snapshot`` (the Trainer comes back as given).
+model), ``snapshot`` and ``state`` (a trial starts as given).
 The names below load on first use, since transformers and torch take seconds.
 """
 

@@ -31,6 +31,10 @@ _BUILT = (
 _BUILT_BY_FACTORY = (
     "a Trainer reads it only while it is built, so trainer_factory has to give it trial[{name!r}]"
 )
+_FINISHED = (
+    "{args} reads it only in its __post_init__, which runs once, so give trainer_factory, which "
+    "makes the arguments of each trial from trial[{name!r}]"
+)
 PROCESS = (
     "it sets up the whole process before the first model, so compare its values in searches of "
     "their own, each started in a new process"
@@ -78,14 +82,19 @@ def field_names(args: TrainingArguments) -> set[str]:
 def obstacle(trainer: type[Trainer], args: TrainingArguments, name: str) -> str | None:
     """Return why a field cannot be set on a Trainer that exists, and what works; None if it can."""
     cls: Any = trainer
+    made_of: Any = type(args)
     new = _ALIASES.get(name)
     if new is not None and new in field_names(args):
         return _ALIAS.format(new=new)
     for reason in _NOT_LIVE:
         if _listed_under(reason, name):
             return reason.format(name=name)
-    if name not in declared_by_transformers() and name in _read_by_constructors(cls):
+    if name in declared_by_transformers():
+        return None
+    if name in _read_by_constructors(cls):
         return _BUILT.format(name=name)
+    if name in _read_by_post_init(made_of):
+        return _FINISHED.format(name=name, args=made_of.__name__)
     return None
 
 
@@ -130,9 +139,11 @@ def unread(name: str, args: TrainingArguments, reader: str) -> ArgumentError:
 
 
 def with_values(args: TrainingArguments, values: Mapping[str, Any]) -> TrainingArguments:
-    """Return a copy of the arguments with some fields changed and everything checked again.
+    """Return a copy of the arguments with some fields changed, which transformers checks again.
 
-    The copy keeps the device and whatever attributes were put on the arguments by hand.
+    The copy keeps the device and whatever attributes were put on the arguments by hand. What a
+    subclass does in its ``__post_init__`` is done once, when its user makes the arguments: many
+    cannot do it twice.
 
     Raises:
         ArgumentError: A value is not of its field's type, or does not stay as it was set.
@@ -142,7 +153,8 @@ def with_values(args: TrainingArguments, values: Mapping[str, Any]) -> TrainingA
     given = {name: typed(args, name, value) for name, value in values.items()}
     for name, value in given.items():
         setattr(changed, name, value)
-    changed.__post_init__()  # type: ignore[no-untyped-call]
+    if given:
+        check_again(changed)
     for name, value in given.items():
         kept = getattr(changed, name)
         if kept != value:
@@ -150,6 +162,11 @@ def with_values(args: TrainingArguments, values: Mapping[str, Any]) -> TrainingA
                 f"{name!r} was set to {value!r}, and {type(args).__name__} made it {kept!r}"
             )
     return changed
+
+
+def check_again(args: TrainingArguments) -> None:
+    """Have transformers, and no subclass, check finished arguments and set up their process."""
+    TrainingArguments.__post_init__(args)  # type: ignore[no-untyped-call]
 
 
 @lru_cache(maxsize=1)
@@ -165,20 +182,33 @@ def _read_by_constructors(trainer: Any) -> frozenset[str]:
     Found in their source: every ``args.<name>``. It decides over the fields that such a Trainer's
     own arguments class adds; those of transformers are listed above.
     """
+    classes = [cls for cls in trainer.__mro__ if issubclass(cls, Trainer)]
+    own = [cls for cls in classes if cls not in (Trainer, Seq2SeqTrainer)]
+    return _read_in(own, "__init__", ("args", "self.args"))
+
+
+@lru_cache(maxsize=64)
+def _read_by_post_init(args: Any) -> frozenset[str]:
+    """Return the names that the ``__post_init__`` of a subclass of TrainingArguments reads."""
+    classes = [cls for cls in args.__mro__ if issubclass(cls, TrainingArguments)]
+    own = [cls for cls in classes if cls not in (TrainingArguments, Seq2SeqTrainingArguments)]
+    return _read_in(own, "__post_init__", ("self",))
+
+
+def _read_in(classes: list[type], method: str, holders: tuple[str, ...]) -> frozenset[str]:
     names: set[str] = set()
-    for cls in trainer.__mro__:
-        if cls in (Trainer, Seq2SeqTrainer) or not issubclass(cls, Trainer):
-            continue
-        constructor = vars(cls).get("__init__")
-        if constructor is None:
+    for cls in classes:
+        if method not in vars(cls):
             continue
         try:
-            tree = ast.parse(textwrap.dedent(inspect.getsource(constructor)))
+            tree = ast.parse(textwrap.dedent(inspect.getsource(vars(cls)[method])))
         except (OSError, TypeError, SyntaxError):  # defined where there is no source to read
             continue
         names.update(
             node.attr
             for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("args", "self.args")
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Load)
+            and ast.unparse(node.value) in holders
         )
     return frozenset(names)

@@ -24,6 +24,7 @@ from hpsearch.errors import ArgumentError, listed
 from hpsearch.transformers import arguments
 from hpsearch.transformers.build import TrainerFactory, built, set_up
 from hpsearch.transformers.resume import read_record
+from hpsearch.transformers.snapshot import as_given
 from hpsearch.transformers.tracked import RecordedTrial
 from hpsearch.transformers.weights import fingerprint, load_weights
 
@@ -107,7 +108,8 @@ def refit(trainer: Trainer | TrainerFactory, best: BestRun, **train_options: Any
     if not isinstance(trainer, Trainer):
         trainer = built(trainer, trial)
     set_up(trainer, facts["arguments"])
-    with _models_of(trainer, trial), _ends_where_judged(trainer, best.trial):
+    judged = _ends_where_judged(trainer, best.trial)
+    with _models_of(trainer, trial), as_given(trainer), judged:
         trainer.train(**train_options)
     return trainer
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from hpsearch.transformers import compat
+
 if TYPE_CHECKING:
     from hpsearch.transformers.run import TrialRun
 
@@ -42,6 +44,13 @@ class TrialCallback(TrainerCallback):
     ) -> None:
         """Note the checkpoint that was written."""
         self._run.saved(state.global_step)
+
+
+def report_nothing(trainer: Trainer) -> None:
+    """Take away the callbacks that report to W&B, TensorBoard and their kind."""
+    kinds = compat.reporting_callbacks(trainer.args)
+    callbacks = trainer.callback_handler.callbacks
+    callbacks[:] = [callback for callback in callbacks if not isinstance(callback, kinds)]
 
 
 def listen(trainer: Trainer, run: TrialRun) -> None:

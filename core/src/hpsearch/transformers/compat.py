@@ -62,22 +62,25 @@ def schedule_warms_up(kind: Any) -> bool:
     return "num_warmup_steps" in inspect.signature(make).parameters
 
 
+def reporting_callbacks(args: TrainingArguments) -> tuple[type[TrainerCallback], ...]:
+    """Return the classes of the callbacks that report to W&B, TensorBoard and their kind."""
+    return tuple(get_reporting_integration_callbacks(args.report_to))  # type: ignore[no-untyped-call]
+
+
 def usual_callbacks(args: TrainingArguments) -> set[type[TrainerCallback]]:
     """Return the classes of the callbacks that every Trainer with these arguments makes."""
     return {
         *DEFAULT_CALLBACKS,
-        *get_reporting_integration_callbacks(args.report_to),  # type: ignore[no-untyped-call]
+        *reporting_callbacks(args),
         DEFAULT_PROGRESS_CALLBACK,
         PrinterCallback,
     }
 
 
-def without_process(args: TrainingArguments) -> TrainingArguments:
-    """Return a copy of the arguments that does not know its process and its devices yet."""
-    copied = copy.copy(args)
-    for name in ("distributed_state", "_setup_devices", "__cached__setup_devices", "_n_gpu"):
-        vars(copied).pop(name, None)
-    return copied
+def without_process(args: TrainingArguments) -> dict[str, Any]:
+    """Return the arguments' attributes apart from those that know their process and devices."""
+    of_process = ("distributed_state", "_setup_devices", "__cached__setup_devices", "_n_gpu")
+    return {name: value for name, value in vars(args).items() if name not in of_process}
 
 
 def forget_what_was_read(trainer: Trainer) -> None:

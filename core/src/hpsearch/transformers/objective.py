@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from transformers import Trainer
 from transformers.trainer_utils import number_of_arguments
 
-from hpsearch.errors import ArgumentError, SearchAborted, TrialPruned, listed
+from hpsearch.errors import ArgumentError, ReplayError, SearchAborted, TrialPruned, listed
+from hpsearch.study.serial import payload_of
 from hpsearch.study.trial import Trial
 from hpsearch.transformers import arguments, inert
 from hpsearch.transformers.baseline import enqueue_baseline
@@ -23,7 +24,7 @@ from hpsearch.transformers.build import (
     check_world,
     set_up,
 )
-from hpsearch.transformers.callbacks import listen
+from hpsearch.transformers.callbacks import listen, report_nothing
 from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.environment import environment
 from hpsearch.transformers.metrics import ComputeObjective, Limit, Objective, ObjectiveFrom
@@ -31,10 +32,11 @@ from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.preview import FEW, gets_more_metrics, preview
 from hpsearch.transformers.quiet import hide_bars, quiet_loading
 from hpsearch.transformers.ranks.launch import processes
-from hpsearch.transformers.recipe import Recipe
+from hpsearch.transformers.recipe import Recipe, arguments_travel
+from hpsearch.transformers.replay import Replay, delete_folder
 from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
 from hpsearch.transformers.run import TrialRun
-from hpsearch.transformers.snapshot import freeze_gc_for_good, restored
+from hpsearch.transformers.snapshot import Memory, as_given, freeze_gc_for_good, restored
 from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial
 from hpsearch.validators import flag
 
@@ -72,6 +74,7 @@ class TrainerObjective:
         constraints: Limits of metrics, by name: ``{"eval_runtime": at_most(10.0)}``.
         checkpoint: Whether the evaluation that counts leaves a checkpoint in any case.
         baseline: Try the parameters that the Trainer came with as well.
+        check_replay: Train the first trial twice, and end the search where the results differ.
         space_function: The define-by-run function that is searched, where there is one. What it
             suggests without returning it is then its own affair, and only what it returns is set.
         show_training: Show transformers' own progress bars and its reports of loaded weights.
@@ -93,6 +96,7 @@ class TrainerObjective:
         constraints: Mapping[str, Limit] | None = None,
         checkpoint: bool = False,
         baseline: bool = False,
+        check_replay: bool = False,
         space_function: SpaceFunction | None = None,
         show_training: bool = False,
         processes: int = 1,
@@ -111,8 +115,11 @@ class TrainerObjective:
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
         self._baseline = baseline
+        self._check_replay = flag("check_replay", check_replay)
+        self._replays: int | None = None
         self._space_function = space_function
         self._processes = processes
+        self._memory = Memory()
         self._consumed: set[str] = set()
         self._without_effect: set[str] = set()
         self._reports_checkpoints = False
@@ -130,6 +137,7 @@ class TrainerObjective:
             ArgumentError: A name is misspelt, cannot be searched here, or would be read by nobody;
                 or a parameter has values that its field cannot take.
         """
+        self._memory = Memory()
         self._consumed.clear()
         self._has_looked_ahead = False
         self._reports_checkpoints = study.capabilities.checkpoints
@@ -153,6 +161,10 @@ class TrainerObjective:
         self._run_names.take_over(study.trials)
         if self._baseline and trainer is not None and not study.trials:
             enqueue_baseline(trainer.args, study)
+        if any("replayed" in trial.attrs for trial in study.trials):
+            self._check_replay = False
+        if self._check_replay:
+            self._replays = min(study.history.waiting, default=study.history.next_number)
 
     def follow(self, directions: Sequence[str], metrics: Sequence[str] | None) -> None:
         """Take part, in another process than the one that runs the search and calls ``prepare``."""
@@ -223,20 +235,61 @@ class TrainerObjective:
         try:
             with quiet_loading(reports=reports):
                 return self._run(trial)
-        except ArgumentError as error:
+        except (ArgumentError, ReplayError) as error:
             raise SearchAborted(error) from error
 
     def _run(self, trial: Trial) -> tuple[float, ...]:
+        # Of several processes that train together, the one that leads knows which trial it is.
+        is_replayed = (
+            self._check_replay
+            and trial.resume_from is None
+            and trial.channel.agree("replay", lambda: self._replays in (trial.number, None))
+        )
+        return self._run_twice(trial) if is_replayed else self._run_once(trial)
+
+    def _run_twice(self, trial: Trial) -> tuple[float, ...]:
+        """Run a trial, and compare it with a second training; where it fails, the next one."""
+        start, self._replays = payload_of(trial.record), None
+        objectives = None
+        try:
+            objectives = self._run_once(trial)
+        except TrialPruned:
+            if not trial.intermediate:
+                raise
+        replay = Replay(trial, objectives, start, self._memory.changed)
+        with replay.trial() as second:
+            if self._space_function is not None:
+                self._space_function.repeat(trial, second)
+            try:
+                replay.check_end(self._run_once(second, is_replay=True))
+            except TrialPruned:
+                replay.check_end(None)
+        self._check_replay = False
+        trial.channel.annotate("replayed", value=True)
+        logger.info("trial %d was trained twice, with the same result", trial.number)
+        if objectives is None:
+            raise TrialPruned
+        return objectives
+
+    def _run_once(self, trial: Trial, *, is_replay: bool = False) -> tuple[float, ...]:
         view = TrackedTrial(trial)
         if self._has_travelled:
             self._processes = processes()
+        parts = {} if self._factory is None else {"trainer_factory": self._factory}
+        memory = self._memory
+        with memory.trial(trial.number, is_replay=is_replay), memory.kept(parts):
+            return self._train(trial, view, memory, is_replay=is_replay)
+
+    def _train(
+        self, trial: Trial, view: TrackedTrial, memory: Memory, *, is_replay: bool
+    ) -> tuple[float, ...]:
         trainer = self._source(view)
         if self._has_travelled:
             self._has_travelled = False
             freeze_gc_for_good()
         if not self._has_looked_ahead:
             self._look_ahead(trainer)
-        with restored(trainer):
+        with restored(trainer, memory):
             run = TrialRun(
                 trainer,
                 trial,
@@ -256,6 +309,8 @@ class TrainerObjective:
             trial.channel.annotate("environment", environment(trainer.args))
             if not self._show_training:
                 hide_bars(trainer)
+            if is_replay:
+                report_nothing(trainer)
             listen(trainer, run)
             self._begin_once_built(trainer, view, run)
             try:
@@ -268,15 +323,17 @@ class TrainerObjective:
                 raise
             finally:
                 run.leave(self._run_names)
+                if is_replay and trainer.args.should_save:
+                    delete_folder(trial)
 
     def _source(self, view: TrackedTrial) -> Trainer:
-        if self._factory is not None:
-            trainer = built(self._factory, view)
-        else:
-            assert self._recipe is not None
-            trainer = self._recipe.trainer
+        trainer = self._trainer() if self._factory is None else built(self._factory, view)
         check_world(trainer, self._processes)
         return trainer
+
+    def _trainer(self) -> Trainer:
+        assert self._recipe is not None
+        return self._recipe.trainer
 
     def _values_for_arguments(self, trainer: Trainer, view: TrackedTrial) -> dict[str, Any]:
         """Return what is set on the arguments: every field that the factory has not read."""
@@ -366,14 +423,15 @@ class TrainerObjective:
     @contextmanager
     def travelling(self) -> Iterator[None]:
         """Pickle what refers to the Trainer so that it refers to the one built elsewhere."""
-        if self._recipe is None:
-            yield
-            return
-        with self._recipe.travelling():
+        with (
+            as_given(self._factory or self._trainer()),
+            arguments_travel(),
+            nullcontext() if self._recipe is None else self._recipe.travelling(),
+        ):
             yield
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_has_run": False, "_has_travelled": True}
+        return {**vars(self), "_memory": Memory(), "_has_run": False, "_has_travelled": True}
 
 
 _NO_READER = "model_init takes no argument that it could be read from"

@@ -16,7 +16,7 @@ from transformers import Trainer, TrainerCallback, TrainerState
 
 from hpsearch.errors import described
 from hpsearch.transformers import compat
-from hpsearch.transformers.snapshot import restored
+from hpsearch.transformers.snapshot import Memory, restored
 
 logger = logging.getLogger("hpsearch")
 
@@ -41,7 +41,7 @@ def preview(trainer: Trainer, batches: int | None) -> dict[str, Any] | None:
     converts = args.fp16_full_eval or args.bf16_full_eval or args.deepspeed or args.fsdp
     if model is None or converts or args.world_size > 1:
         return None
-    with restored(trainer), _same_randomness(), _same_model(model):
+    with restored(trainer, Memory()), _same_randomness(), _same_model(model):
         trainer.callback_handler.callbacks = []
         trainer.state = TrainerState()
         if batches is not None:

@@ -12,10 +12,36 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from transformers import Seq2SeqTrainer, Trainer, TrainerCallback
+from transformers import Seq2SeqTrainer, Trainer, TrainerCallback, TrainingArguments
 
 from hpsearch.errors import ArgumentError
 from hpsearch.transformers import arguments, compat
+
+_REDUCE = "__reduce_ex__"
+
+
+@contextmanager
+def arguments_travel() -> Iterator[None]:
+    """While this lasts, arguments of Trainers are pickled to be set up where they arrive.
+
+    They hold the state that accelerate has in this process, which every process needs of its own.
+    """
+
+    def reduced(args: TrainingArguments, _protocol: object) -> Any:
+        return _arguments, (type(args), compat.without_process(args))
+
+    setattr(TrainingArguments, _REDUCE, reduced)
+    try:
+        yield
+    finally:
+        delattr(TrainingArguments, _REDUCE)
+
+
+def _arguments(cls: type[TrainingArguments], attributes: Mapping[str, Any]) -> TrainingArguments:
+    args = cls.__new__(cls)
+    vars(args).update(attributes)
+    arguments.check_again(args)
+    return args
 
 
 class Recipe:
@@ -114,9 +140,10 @@ def _made_of(trainer: Trainer) -> dict[str, Any]:
     names = inspect.signature(cls.__init__).parameters.keys() & attributes.keys()
     usual = compat.usual_callbacks(trainer.args)
     return {
-        "args": compat.without_process(trainer.args),
+        "args": trainer.args,
         "given": {name: attributes.pop(name) for name in sorted(names)},
         "others": attributes,
+        "steps": trainer.state.global_step,
         "callbacks": [
             type(callback) if type(callback) in usual else callback
             for callback in trainer.callback_handler.callbacks
@@ -126,9 +153,11 @@ def _made_of(trainer: Trainer) -> dict[str, Any]:
 
 def _build(
     trainer: Any,
+    *,
     args: Any,
     given: Mapping[str, Any],
     others: Mapping[str, Any],
+    steps: int,
     callbacks: list[type[TrainerCallback] | TrainerCallback],
 ) -> None:
     """Build a Trainer that has come from another process.
@@ -136,8 +165,9 @@ def _build(
     The usual callbacks are those that the constructor makes here; the user's come as they were, so
     that their ``on_init_end`` is not called a second time.
     """
-    type(trainer).__init__(trainer, args=arguments.with_values(args, {}), **given)
+    type(trainer).__init__(trainer, args=args, **given)
     vars(trainer).update(others)
+    trainer.state.global_step = steps  # whether its callbacks have trained before
     usual = {type(callback): callback for callback in trainer.callback_handler.callbacks}
     trainer.callback_handler.callbacks[:] = [
         usual[callback] if isinstance(callback, type) else callback

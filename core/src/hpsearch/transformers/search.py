@@ -51,6 +51,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     constraints: Mapping[str, Limit] | None = None,
     keep_checkpoints: int | None = None,
     baseline: bool = False,
+    check_replay: bool = False,
     show_training: bool = False,
     rank_timeout: float = 60.0,
     **options: Any,
@@ -84,6 +85,9 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         keep_checkpoints: How many trials keep their checkpoints: the best ones, which then have
             one in any case. None leaves what the Trainer's arguments save.
         baseline: Try the arguments that the Trainer came with as well, before any suggestion.
+        check_replay: Train the first trial twice before the search goes on, and end the search
+            with an error where the two results differ: it says at which report they part. A
+            resumed study that was checked is not checked again.
         show_training: Show transformers' own progress bars and its reports of loaded weights in
             each trial. What the user's own callbacks print is shown in any case.
         rank_timeout: Under ``torchrun`` and ``accelerate launch``: seconds within which all ranks
@@ -97,6 +101,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
 
     Raises:
         ArgumentError: The Trainer cannot be searched, or a parameter cannot take effect.
+        ReplayError: With ``check_replay``: the first trial gave two results.
         HpsearchError: Whatever else :func:`hpsearch.search` raises.
     """
     options = translated(options, backend_name(backend))
@@ -113,6 +118,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
             "constraints": constraints,
             "checkpoint": bool(keep_checkpoints),
             "baseline": baseline,
+            "check_replay": check_replay,
             "show_training": show_training,
             "space_function": space if isinstance(space, SpaceFunction) else None,
         }

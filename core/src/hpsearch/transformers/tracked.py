@@ -130,6 +130,11 @@ class SpaceFunction:
         """
         return self._returned if self._suggests else None
 
+    def repeat(self, trial: Trial, again: Trial) -> None:
+        """Take what was returned for a trial to be returned for it once more."""
+        if self._trial is trial:
+            self._trial = again
+
     def returned(self, trial: Trial | TrialRecord) -> frozenset[str] | None:
         """Return the names returned for this trial; None if it was not called, or named none."""
         return self._returned if self._trial is trial else None

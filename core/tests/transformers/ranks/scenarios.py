@@ -4,6 +4,7 @@ import math
 
 import toys  # type: ignore[import-not-found]
 from toys import RANK, At, Net, Steps, make_trainer, search, told  # type: ignore[import-not-found]
+from transformers import TrainerCallback
 
 import hpsearch
 from hpsearch.transformers import at_most, load_best_model, refit
@@ -30,6 +31,28 @@ def same_trials(folder):
         "objectives": objectives,
         "restored": trainer.args.to_dict() == before,
         "n_of": [best.study.seed, best.study.n_trials, best.trial.number],
+    }
+
+
+class Tires(TrainerCallback):
+    """Stops for good after two evaluations, of whatever trial."""
+
+    def __init__(self):
+        self.losses = []
+
+    def on_evaluate(self, args, state, control, metrics, **kwargs):
+        self.losses.append(metrics["eval_loss"])
+        control.should_training_stop = len(self.losses) >= 2
+
+
+def as_given(folder):
+    trainer = make_trainer(folder, callbacks=[Tires()], save_strategy="epoch")
+    space = {"weight_decay": hpsearch.Categorical([0.01])}
+    best = search(trainer, space, n_trials=3, check_replay=True)
+    return {
+        "trials": told(best.study),
+        "checked": [trial.attrs.get("replayed") for trial in best.study.trials],
+        "left": sorted(path.name for path in folder.glob("run-0/*")),
     }
 
 
@@ -279,6 +302,7 @@ def enough_of_that(folder):
 
 SCENARIOS = [
     same_trials,
+    as_given,
     pruned,
     timed_out,
     failed,

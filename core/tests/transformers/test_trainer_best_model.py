@@ -64,7 +64,6 @@ def both(metrics):
         ({"eval_strategy": "no"}, {}),
         ({"eval_strategy": "no", "save_strategy": "epoch", "save_total_limit": 1}, {}),
     ],
-    ids=str,
 )
 def test_the_model_loaded_and_the_model_refitted_are_the_one_that_was_judged(
     make_trainer, search, changes, options

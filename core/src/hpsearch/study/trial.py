@@ -27,6 +27,7 @@ RESERVED: Final = frozenset(
         "checkpoints",
         "left_by_rank",
         "output_dir",
+        "repeats",
         "run_name",
         "training_seed",
     }

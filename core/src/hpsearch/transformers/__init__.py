@@ -5,7 +5,8 @@
 
 The files in the order in which they are best read: ``search`` (the entry), ``objective`` (one
 trial), ``build`` and ``arguments`` (a Trainer with the trial's values), ``run`` and ``callbacks``
-(its training), ``metrics``, ``checkpoints``, ``snapshot`` (the Trainer comes back as given).
+(its training), ``repeats`` (several trainings in one trial), ``metrics``, ``checkpoints``,
+``snapshot`` (the Trainer comes back as given), ``applied`` (Trainers of other libraries).
 The names below load on first use, since transformers and torch take seconds.
 """
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from hpsearch.transformers.checkpoints import refit as refit
     from hpsearch.transformers.metrics import default_objective as default_objective
     from hpsearch.transformers.objective import TrainerObjective as TrainerObjective
+    from hpsearch.transformers.repeats import Folds as Folds
+    from hpsearch.transformers.repeats import Seeds as Seeds
     from hpsearch.transformers.search import disable as disable
     from hpsearch.transformers.search import enable as enable
     from hpsearch.transformers.search import hyperparameter_search as hyperparameter_search
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "DEFAULT_SPACE": "upstream",
+    "Folds": "repeats",
+    "Seeds": "repeats",
     "TrainerObjective": "objective",
     "default_objective": "metrics",
     "disable": "search",
@@ -37,6 +42,8 @@ _HOME = {
 
 __all__ = [
     "DEFAULT_SPACE",
+    "Folds",
+    "Seeds",
     "TrainerObjective",
     "default_objective",
     "disable",

@@ -18,6 +18,12 @@ from hpsearch.plugins.hookspecs import hookimpl
 from hpsearch.study.best import best_of, ranked
 from hpsearch.study.outcome import TrialState
 from hpsearch.transformers import compat
+from hpsearch.transformers.applied import (
+    AppliesHyperparameters,
+    applies_hyperparameters,
+    load_model,
+    train_again,
+)
 from hpsearch.transformers.build import TrainerFactory, built, set_up
 from hpsearch.transformers.tracked import RecordedTrial
 from hpsearch.validators import whole
@@ -82,7 +88,9 @@ class CheckpointKeeper:
         return ranked(study.trials, study.directions)[: self._count]
 
 
-def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Module:
+def load_best_model(
+    trainer: Trainer | AppliesHyperparameters | TrainerFactory, best: BestRun
+) -> nn.Module:
     """Put the best run's model into a Trainer, from the run's checkpoint.
 
     The model is built as it was in the trial, by ``model_init(trial)``, and takes the weights of
@@ -98,6 +106,11 @@ def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Modu
     Raises:
         ArgumentError: The run left no checkpoint, or it is gone.
     """
+    if "repeats" in best.trial.attrs:
+        raise ArgumentError(
+            f"run {best.run_id} trained {len(best.trial.attrs['repeats'])} models, and its "
+            "objective is their mean; train one with its parameters by refit(trainer, best)"
+        )
     if best.checkpoint is None:
         raise ArgumentError(
             f"run {best.run_id} left no checkpoint; search with keep_checkpoints=1, or train the "
@@ -105,6 +118,8 @@ def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Modu
         )
     if not Path(best.checkpoint).is_dir():
         raise ArgumentError(f"the checkpoint {best.checkpoint} of run {best.run_id} is gone")
+    if applies_hyperparameters(trainer):
+        return load_model(trainer, best)
     trial = RecordedTrial(best.trial)
     if not isinstance(trainer, Trainer):
         trainer = built(trainer, trial)
@@ -121,11 +136,15 @@ def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Modu
     return model
 
 
-def refit(trainer: Trainer | TrainerFactory, best: BestRun, **train_options: Any) -> Trainer:
+def refit(
+    trainer: Trainer | AppliesHyperparameters | TrainerFactory, best: BestRun, **train_options: Any
+) -> Any:
     """Train once more as the best run did, and keep the result in the Trainer.
 
     With the same data and in the same environment this gives the best run's model again, to the
-    last bit. To train on more data, set ``trainer.train_dataset`` before.
+    last bit. To train on more data, set ``trainer.train_dataset`` before. Of a run that trained
+    several times, with ``repeats=``, this is a single model: trained on the whole ``train_dataset``
+    where they were folds, and with the first of the seeds.
 
     Args:
         trainer: The Trainer that was searched, or the ``trainer_factory``. Its arguments become
@@ -139,6 +158,8 @@ def refit(trainer: Trainer | TrainerFactory, best: BestRun, **train_options: Any
     Raises:
         ArgumentError: A recorded value does not fit the Trainer's arguments.
     """
+    if applies_hyperparameters(trainer):
+        return train_again(trainer, best, **train_options)
     trial = RecordedTrial(best.trial)
     if not isinstance(trainer, Trainer):
         trainer = built(trainer, trial)

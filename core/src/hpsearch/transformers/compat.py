@@ -44,10 +44,21 @@ def usual_callbacks(args: TrainingArguments) -> set[type[TrainerCallback]]:
     }
 
 
+LEFT_BY_TRAINING = frozenset(
+    ("optimizer", "lr_scheduler", "train_dataloader", "eval_dataloader", "_train_dataloader")
+)
+"""The attributes of a Trainer, and of the handler of its callbacks, that a training leaves set."""
+
+PROCESS_OF_ARGUMENTS = frozenset(
+    ("distributed_state", "_setup_devices", "__cached__setup_devices", "_n_gpu")
+)
+"""The attributes in which TrainingArguments keep what they learnt of their process."""
+
+
 def without_process(args: TrainingArguments) -> TrainingArguments:
     """Return a copy of the arguments that does not know its process and its devices yet."""
     copied = copy.copy(args)
-    for name in ("distributed_state", "_setup_devices", "__cached__setup_devices", "_n_gpu"):
+    for name in PROCESS_OF_ARGUMENTS:
         vars(copied).pop(name, None)
     return copied
 

@@ -30,10 +30,11 @@ from hpsearch.transformers.metrics import ComputeObjective, Objective, Objective
 from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import Recipe
+from hpsearch.transformers.repeats import Folds, Part, Repeats, check_repeats
 from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
 from hpsearch.transformers.run import TrialRun
 from hpsearch.transformers.snapshot import freeze_gc_for_good, restored
-from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial
+from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial, names_to_set
 
 if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord
@@ -66,6 +67,7 @@ class TrainerObjective:
         baseline: Try the parameters that the Trainer came with as well.
         space_function: The define-by-run function that is searched, where there is one. What it
             suggests without returning it is then its own affair, and only what it returns is set.
+        repeats: How often each trial trains, as :class:`Folds` or :class:`Seeds`; None for once.
         processes: How many processes train each trial together.
 
     Raises:
@@ -84,9 +86,11 @@ class TrainerObjective:
         checkpoint: bool = False,
         baseline: bool = False,
         space_function: SpaceFunction | None = None,
+        repeats: Repeats | None = None,
         processes: int = 1,
     ) -> None:
-        check_source(trainer, trainer_factory)
+        check_repeats(repeats, checkpoint=checkpoint)
+        check_source(trainer, trainer_factory, brings_data=isinstance(repeats, Folds))
         if trainer is not None:
             check_world(trainer, processes)
         if baseline and trainer is None:
@@ -101,6 +105,7 @@ class TrainerObjective:
         self._checkpoint = checkpoint
         self._baseline = baseline
         self._space_function = space_function
+        self._repeats = repeats
         self._processes = processes
         self._consumed: set[str] = set()
         self._reports_checkpoints = False
@@ -127,6 +132,13 @@ class TrainerObjective:
                 self._check_name(trainer, name)
                 if name in arguments.field_names(trainer.args) and name in parameters:
                     check_distribution(trainer.args, name, parameters[name])
+        if self._repeats is not None:
+            if self._reports_checkpoints:
+                raise ArgumentError(
+                    "this search continues trials from checkpoints, and a trial has none with "
+                    f"repeats={self._repeats!r}; leave out one of the two"
+                )
+            self._repeats.check(trainer, names)
         if trainer is not None and self._reports_checkpoints:
             check_saving(trainer.args)
         has_metrics = None if trainer is None else trainer.compute_metrics is not None
@@ -164,10 +176,17 @@ class TrainerObjective:
             raise SearchAborted(error) from error
 
     def _run(self, trial: Trial) -> tuple[float, ...]:
+        if self._repeats is None:
+            return self._train(trial)
+        return self._repeats.run(trial, self._train)
+
+    def _train(self, trial: Trial, part: Part | None = None) -> tuple[float, ...]:
+        """Train once: the whole trial, or one part of it."""
         view = TrackedTrial(trial)
         if self._has_travelled:
             self._processes = processes()
-        trainer = self._source(view)
+        shift = 0 if part is None else part.seed_shift
+        trainer = self._source(view, shift)
         if self._has_travelled:
             self._has_travelled = False
             freeze_gc_for_good()
@@ -178,9 +197,12 @@ class TrainerObjective:
                 self._objective,
                 keep=self._checkpoint,
                 reports_checkpoints=self._reports_checkpoints,
+                subfolder="" if part is None else part.name,
             )
             values = self._values_for_arguments(trainer, view)
-            set_up(trainer, values)
+            if part is not None:
+                part.set_data(trainer)
+            set_up(trainer, values, shift)
             if self._reports_checkpoints:
                 check_saving(trainer.args)
             trial.channel.annotate("arguments", values)
@@ -199,9 +221,9 @@ class TrainerObjective:
             finally:
                 run.note_checkpoints()
 
-    def _source(self, view: TrackedTrial) -> Trainer:
+    def _source(self, view: TrackedTrial, seed_shift: int) -> Trainer:
         if self._factory is not None:
-            trainer = built(self._factory, view)
+            trainer = built(self._factory, view, seed_shift)
         else:
             assert self._recipe is not None
             trainer = self._recipe.trainer
@@ -218,9 +240,7 @@ class TrainerObjective:
         return values
 
     def _returned(self, trial: Trial | TrialRecord) -> frozenset[str]:
-        function = self._space_function
-        returned = None if function is None else function.returned(trial)
-        return frozenset(trial) if returned is None else returned
+        return names_to_set(self._space_function, trial)
 
     def _begin_once_built(self, trainer: Trainer, view: TrackedTrial, run: TrialRun) -> None:
         """Build the model from the trial, then check what was read and name the run.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from transformers import Trainer
@@ -48,6 +48,7 @@ class TrialRun:
         reports_checkpoints: Whether each evaluation is reported with a checkpoint from which a
             trial can continue. Whoever gets it makes a copy before the next one: a run keeps the
             last and the one that counts.
+        subfolder: The folder of this training in that of the run, where a run trains several times.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class TrialRun:
         *,
         keep: bool,
         reports_checkpoints: bool,
+        subfolder: str = "",
     ) -> None:
         self.trainer = trainer
         self.trial = trial
         self.name = ""
+        self._subfolder = subfolder
         self.counting: Evaluation | None = None
         self._objective = objective
         self._keep = keep or reports_checkpoints
@@ -73,12 +76,14 @@ class TrialRun:
 
     def begin(self, names: RunNames) -> None:
         """Name the run and give it its folder, once all parameters are known."""
-        self.name = self.trial.channel.agree(
+        name = self.trial.channel.agree(
             "run_name", lambda: names.of(self.trial, self._output_dir())
         )
-        self.trainer.args.output_dir = str(self._output_dir() / self.name)
-        self.trial.channel.annotate("run_name", self.name)
-        self.trial.channel.annotate("output_dir", str(self._output_dir().absolute()))
+        folder = self._output_dir() / name
+        self.trial.channel.annotate("run_name", name)
+        self.trial.channel.annotate("output_dir", str(folder.absolute()))
+        self.name = str(PurePath(name, self._subfolder))
+        self.trainer.args.output_dir = str(folder / self._subfolder)
         if self.trial.resume_from is not None:
             self._go_on(Path(self.trial.resume_from))
 

@@ -11,12 +11,18 @@ from transformers import Trainer, TrainingArguments
 from hpsearch.session.api import search
 from hpsearch.space.dialects import OverruledGoals
 from hpsearch.study.study import BestRun, Study
-from hpsearch.transformers.build import TrainerFactory
+from hpsearch.transformers.applied import (
+    AppliedObjective,
+    AppliesHyperparameters,
+    applies_hyperparameters,
+)
+from hpsearch.transformers.build import TrainerFactory, check_only_source
 from hpsearch.transformers.checkpoints import CheckpointKeeper
 from hpsearch.transformers.metrics import ComputeObjective, ObjectiveFrom
 from hpsearch.transformers.objective import TrainerObjective
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.ranks.search import check_alone, search_together
+from hpsearch.transformers.repeats import Repeats, check_repeats
 from hpsearch.transformers.snapshot import freeze_gc
 from hpsearch.transformers.tracked import SpaceFunction
 from hpsearch.transformers.upstream import DEFAULT_SPACE, backend_name, translated
@@ -26,7 +32,7 @@ logger = logging.getLogger("hpsearch")
 
 
 def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
-    trainer: Trainer | None = None,
+    trainer: Trainer | AppliesHyperparameters | None = None,
     hp_space: Any = None,
     compute_objective: ComputeObjective | None = None,
     n_trials: int | None = 20,
@@ -38,13 +44,15 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     objective_from: ObjectiveFrom = "last",
     keep_checkpoints: int | None = None,
     baseline: bool = False,
+    repeats: Repeats | None = None,
     rank_timeout: float = 60.0,
     **options: Any,
 ) -> BestRun | list[BestRun]:
     """Search a Trainer's hyperparameters: the arguments of ``Trainer.hyperparameter_search``.
 
     Args:
-        trainer: A Trainer with a ``model_init``; it comes back as it was given.
+        trainer: A Trainer with a ``model_init``; it comes back as it was given. SetFit's Trainer is
+            taken as well, and any other that is an :class:`AppliesHyperparameters`.
         hp_space: What is searched, in any form that :func:`hpsearch.search` takes. A parameter
             named like a field of the Trainer's arguments is set there; any other is for
             ``model_init(trial)`` or ``trainer_factory`` to read. None searches learning rate,
@@ -62,6 +70,8 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         keep_checkpoints: How many trials keep their checkpoints: the best ones, which then have
             one in any case. None leaves what the Trainer's arguments save.
         baseline: Try the arguments that the Trainer came with as well, before any suggestion.
+        repeats: Train each trial several times and take the mean: :class:`Folds` for
+            cross-validation, :class:`Seeds` for several seeds. None trains once.
         rank_timeout: Under ``torchrun`` and ``accelerate launch``: seconds within which all ranks
             have to leave a trial that failed on one of them; those that cannot are ended.
         **options: Every other option of :func:`hpsearch.search` (``timeout``, ``seed``,
@@ -75,24 +85,28 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         ArgumentError: The Trainer cannot be searched, or a parameter cannot take effect.
         HpsearchError: Whatever else :func:`hpsearch.search` raises.
     """
+    check_repeats(repeats, checkpoint=keep_checkpoints is not None)
     options = translated(options)
     if keep_checkpoints is not None:
         options["plugins"] = [*options.get("plugins", ()), CheckpointKeeper(keep_checkpoints)]
     space = SpaceFunction(hp_space) if callable(hp_space) else hp_space
 
-    def make(**changes: Any) -> TrainerObjective:
+    def make(**changes: Any) -> TrainerObjective | AppliedObjective:
         given: dict[str, Any] = {
-            "trainer_factory": trainer_factory,
             "compute_objective": compute_objective,
             "hp_name": hp_name,
             "objective_from": objective_from,
             "checkpoint": bool(keep_checkpoints),
             "baseline": baseline,
+            "repeats": repeats,
             "space_function": space if isinstance(space, SpaceFunction) else None,
         }
-        return TrainerObjective(trainer, **{**given, **changes})
+        if applies_hyperparameters(trainer):
+            check_only_source(trainer, trainer_factory)
+            return AppliedObjective(trainer, **given, **changes)
+        return TrainerObjective(trainer, trainer_factory=trainer_factory, **given, **changes)
 
-    def run(objective: TrainerObjective, **place: Any) -> Study:
+    def run(objective: TrainerObjective | AppliedObjective, **place: Any) -> Study:
         given = DEFAULT_SPACE if space is None else space
         return search(
             objective,

@@ -6,12 +6,11 @@ They are known by what they can do, and no such library is imported.
 from __future__ import annotations
 
 import copy
-import copyreg
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast, runtime_checkable
 
 from transformers import Trainer, set_seed
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, number_of_arguments
@@ -133,7 +132,7 @@ class AppliedObjective:
             ArgumentError: A name is misspelt, cannot be searched, or would be read by nobody; or a
                 parameter has values that its field cannot take.
         """
-        args, cls = self._trainer.args, type(self._trainer)
+        args, cls = self._trainer.args, cast("Any", type(self._trainer))
         names = study.parameter_names or ()
         parameters = study.space.parameters if study.space is not None else {}
         for name in names:
@@ -194,7 +193,7 @@ class AppliedObjective:
 
     def _values(self, view: TrackedTrial) -> dict[str, Any]:
         """Return what is set on the arguments."""
-        args, cls = self._trainer.args, type(self._trainer)
+        args, cls = self._trainer.args, cast("Any", type(self._trainer))
         names = names_to_set(self._space_function, view.trial) & arguments.field_names(args)
         for name in names:
             arguments.check_live(cls, args, name)
@@ -223,10 +222,11 @@ class AppliedObjective:
                 for part in (inner, inner.callback_handler):
                     for name in compat.LEFT_BY_TRAINING & vars(part).keys():
                         setattr(part, name, None)
-                left_out = (inner, _MADE), (inner.args, compat.PROCESS_OF_ARGUMENTS)
-                for part, names in left_out:
+                process = compat.PROCESS_OF_ARGUMENTS
+                left_out = (type(inner), _MADE), (type(inner.args), process)
+                for kind, names in left_out:
                     reduce = partial(_reduced_without, names)
-                    stack.enter_context(pickled_by(type(part), reduce))
+                    stack.enter_context(pickled_by(kind, reduce))
             yield
 
 
@@ -300,7 +300,11 @@ def _inner(trainer: AppliesHyperparameters) -> list[Trainer]:
 def _reduced_without(names: Collection[str], part: object) -> Any:
     """Return how an object is pickled without some of its attributes."""
     state = {name: value for name, value in vars(part).items() if name not in names}
-    return copyreg.__newobj__, (type(part),), state
+    return _empty, (type(part),), state
+
+
+def _empty(cls: Any) -> Any:
+    return cls.__new__(cls)
 
 
 def _folder(trainer: AppliesHyperparameters) -> Path:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 from transformers import Trainer, set_seed
@@ -90,7 +90,7 @@ class CheckpointKeeper:
 
 def load_best_model(
     trainer: Trainer | AppliesHyperparameters | TrainerFactory, best: BestRun
-) -> nn.Module:
+) -> Any:
     """Put the best run's model into a Trainer, from the run's checkpoint.
 
     The model is built as it was in the trial, by ``model_init(trial)``, and takes the weights of
@@ -122,7 +122,7 @@ def load_best_model(
         return load_model(trainer, best)
     trial = RecordedTrial(best.trial)
     if not isinstance(trainer, Trainer):
-        trainer = built(trainer, trial)
+        trainer = built(cast("TrainerFactory", trainer), trial)
     if trainer.model_init is not None:
         # What the checkpoint lacks, such as the model below an adapter, comes out the same.
         set_seed(best.trial.attrs["training_seed"])
@@ -162,7 +162,7 @@ def refit(
         return train_again(trainer, best, **train_options)
     trial = RecordedTrial(best.trial)
     if not isinstance(trainer, Trainer):
-        trainer = built(trainer, trial)
+        trainer = built(cast("TrainerFactory", trainer), trial)
     set_up(trainer, best.trial.attrs["arguments"])
     with _models_of(trainer, trial):
         trainer.train(**train_options)

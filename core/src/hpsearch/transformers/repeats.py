@@ -208,7 +208,8 @@ class Part(Mapping[str, Any]):
         self.objectives: tuple[float, ...] = ()
         self.intermediate: dict[int, Any] = {}
         self.constraints: dict[str, float] = {}
-        self.channel = PartChannel(trial, None if first is None else first.channel)
+        earlier: PartChannel | None = None if first is None else first.channel
+        self.channel: PartChannel = PartChannel(trial, earlier)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -255,7 +256,7 @@ class PartChannel:
         self.facts: dict[str, Any] = {}
         self._trial = trial
         self._is_first = first is None
-        self._agreed: dict[str, Any] = {} if first is None else first._agreed
+        self.agreed: dict[str, Any] = {} if first is None else first.agreed
 
     def annotate(self, name: str, value: Any) -> None:
         """Note a fact: about the trial, or about this training alone."""
@@ -266,9 +267,9 @@ class PartChannel:
 
     def agree(self, name: str, decide: Callable[[], Any]) -> Any:
         """Decide a value once for all trainings, in all processes that train together."""
-        if name not in self._agreed:
-            self._agreed[name] = self._trial.channel.agree(name, decide)
-        return self._agreed[name]
+        if name not in self.agreed:
+            self.agreed[name] = self._trial.channel.agree(name, decide)
+        return self.agreed[name]
 
 
 def check_repeats(repeats: Any, *, checkpoint: bool) -> None:

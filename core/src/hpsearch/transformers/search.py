@@ -91,26 +91,24 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         options["plugins"] = [*options.get("plugins", ()), CheckpointKeeper(keep_checkpoints)]
     space = SpaceFunction(hp_space) if callable(hp_space) else hp_space
 
-    def make(**changes: Any) -> TrainerObjective | AppliedObjective:
-        given: dict[str, Any] = {
-            "compute_objective": compute_objective,
-            "hp_name": hp_name,
-            "objective_from": objective_from,
-            "checkpoint": bool(keep_checkpoints),
-            "baseline": baseline,
-            "repeats": repeats,
-            "space_function": space if isinstance(space, SpaceFunction) else None,
-        }
-        if applies_hyperparameters(trainer):
-            check_only_source(trainer, trainer_factory)
-            return AppliedObjective(trainer, **given, **changes)
-        return TrainerObjective(trainer, trainer_factory=trainer_factory, **given, **changes)
+    given: dict[str, Any] = {
+        "compute_objective": compute_objective,
+        "hp_name": hp_name,
+        "objective_from": objective_from,
+        "checkpoint": bool(keep_checkpoints),
+        "baseline": baseline,
+        "repeats": repeats,
+        "space_function": space if isinstance(space, SpaceFunction) else None,
+    }
+
+    def make(**changes: Any) -> TrainerObjective:
+        source: Any = trainer
+        return TrainerObjective(source, trainer_factory=trainer_factory, **given, **changes)
 
     def run(objective: TrainerObjective | AppliedObjective, **place: Any) -> Study:
-        given = DEFAULT_SPACE if space is None else space
         return search(
             objective,
-            OverruledGoals(given),
+            OverruledGoals(DEFAULT_SPACE if space is None else space),
             backend=backend_name(backend),
             n_trials=n_trials,
             **{"direction": direction, **options, **place},
@@ -118,11 +116,14 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
 
     rank_timeout = number("rank_timeout", rank_timeout, above=0, kind="a finite number of seconds")
     with freeze_gc():
-        if processes() == 1:
+        if applies_hyperparameters(trainer):
+            check_only_source(trainer, trainer_factory)
+            study = run(AppliedObjective(trainer, **given))
+        elif processes() == 1:
             study = run(make())
         else:
             check_alone(options, processes())
-            args = TrainingArguments if trainer is None else trainer.args
+            args: Any = TrainingArguments if trainer is None else trainer.args
             study = search_together(
                 make, run, rank_timeout=rank_timeout, collective_timeout=args.ddp_timeout
             )

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpsearch.transformers.applied import AppliesHyperparameters as AppliesHyperparameters
     from hpsearch.transformers.checkpoints import load_best_model as load_best_model
     from hpsearch.transformers.checkpoints import refit as refit
     from hpsearch.transformers.metrics import default_objective as default_objective
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from hpsearch.transformers.upstream import DEFAULT_SPACE as DEFAULT_SPACE
 
 _HOME = {
+    "AppliesHyperparameters": "applied",
     "DEFAULT_SPACE": "upstream",
     "Folds": "repeats",
     "Seeds": "repeats",
@@ -42,6 +44,7 @@ _HOME = {
 
 __all__ = [
     "DEFAULT_SPACE",
+    "AppliesHyperparameters",
     "Folds",
     "Seeds",
     "TrainerObjective",

@@ -29,6 +29,7 @@ RESERVED: Final = frozenset(
         "judged_at",
         "left_by_rank",
         "output_dir",
+        "repeats",
         "replayed",
         "run_name",
         "search",

@@ -5,8 +5,9 @@
 
 The files in the order in which they are best read: ``search`` (the entry), ``objective`` (one
 trial), ``build`` and ``arguments`` (a Trainer with the trial's values), ``run`` and ``callbacks``
-(its training), ``metrics``, ``checkpoints`` and ``folders``, ``best`` and ``weights`` (the best
-model), ``snapshot`` and ``state`` (a trial starts as given).
+(its training), ``repeats`` (several trainings in one trial), ``metrics``, ``checkpoints`` and
+``folders``, ``best`` and ``weights`` (the best model), ``snapshot`` and ``state`` (a trial starts
+as given), ``applied`` (Trainers of other libraries).
 The names below load on first use, since transformers and torch take seconds.
 """
 
@@ -16,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hpsearch.transformers.applied import AppliesHyperparameters as AppliesHyperparameters
     from hpsearch.transformers.best import apply_hyperparameters as apply_hyperparameters
     from hpsearch.transformers.best import load_best_model as load_best_model
     from hpsearch.transformers.best import refit as refit
@@ -23,13 +25,18 @@ if TYPE_CHECKING:
     from hpsearch.transformers.metrics import at_most as at_most
     from hpsearch.transformers.metrics import default_objective as default_objective
     from hpsearch.transformers.objective import TrainerObjective as TrainerObjective
+    from hpsearch.transformers.repeats import Folds as Folds
+    from hpsearch.transformers.repeats import Seeds as Seeds
     from hpsearch.transformers.search import disable as disable
     from hpsearch.transformers.search import enable as enable
     from hpsearch.transformers.search import hyperparameter_search as hyperparameter_search
     from hpsearch.transformers.upstream import DEFAULT_SPACE as DEFAULT_SPACE
 
 _HOME = {
+    "AppliesHyperparameters": "applied",
     "DEFAULT_SPACE": "upstream",
+    "Folds": "repeats",
+    "Seeds": "repeats",
     "TrainerObjective": "objective",
     "apply_hyperparameters": "best",
     "at_least": "metrics",
@@ -44,6 +51,9 @@ _HOME = {
 
 __all__ = [
     "DEFAULT_SPACE",
+    "AppliesHyperparameters",
+    "Folds",
+    "Seeds",
     "TrainerObjective",
     "apply_hyperparameters",
     "at_least",

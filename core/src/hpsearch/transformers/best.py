@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 from transformers import (
@@ -22,6 +22,12 @@ from transformers.trainer_utils import number_of_arguments
 
 from hpsearch.errors import ArgumentError, listed
 from hpsearch.transformers import arguments
+from hpsearch.transformers.applied import (
+    AppliesHyperparameters,
+    applies_hyperparameters,
+    load_model,
+    train_again,
+)
 from hpsearch.transformers.build import TrainerFactory, built, set_up
 from hpsearch.transformers.resume import read_record
 from hpsearch.transformers.snapshot import as_given
@@ -35,7 +41,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch")
 
 
-def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Module:
+def load_best_model(
+    trainer: Trainer | AppliesHyperparameters | TrainerFactory, best: BestRun
+) -> Any:
     """Put the best run's model into a Trainer, from the run's checkpoint.
 
     The model is built as it was in the trial, by ``model_init(trial)``, and takes the weights of
@@ -54,9 +62,11 @@ def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Modu
             run's, or it lacks some of the weights.
     """
     checkpoint, recorded = _check_checkpoint(best)
+    if applies_hyperparameters(trainer):
+        return load_model(trainer, checkpoint)
     trial = RecordedTrial(best.trial)
     if not isinstance(trainer, Trainer):
-        trainer = built(trainer, trial)
+        trainer = built(cast("TrainerFactory", trainer), trial)
     before = trainer.model
     try:
         if trainer.model_init is not None:
@@ -76,13 +86,16 @@ def load_best_model(trainer: Trainer | TrainerFactory, best: BestRun) -> nn.Modu
     return model
 
 
-def refit(trainer: Trainer | TrainerFactory, best: BestRun, **train_options: Any) -> Trainer:
+def refit(
+    trainer: Trainer | AppliesHyperparameters | TrainerFactory, best: BestRun, **train_options: Any
+) -> Any:
     """Train once more as the best run did, and keep the result in the Trainer.
 
     With the same data and in the same environment this gives the best run's model again, to the
     last bit: training ends at the evaluation that ``best.objective`` is from. To train on more
     data, set ``trainer.train_dataset`` before; training then ends after the same share of its
-    steps.
+    steps. Of a run that trained several times, with ``repeats=``, this is a single model: trained
+    on the whole ``train_dataset`` where they were folds, and with the first of the seeds.
 
     Args:
         trainer: The Trainer that was searched, or the ``trainer_factory``. Its arguments become
@@ -97,6 +110,8 @@ def refit(trainer: Trainer | TrainerFactory, best: BestRun, **train_options: Any
         ArgumentError: A recorded value does not fit the Trainer's arguments, or the run went on
             from another one's checkpoint, which one training cannot repeat.
     """
+    if applies_hyperparameters(trainer):
+        return train_again(trainer, best, **train_options)
     facts = best.trial.attrs
     if "continued" in facts or "changed_params" in facts:
         raise ArgumentError(
@@ -106,7 +121,7 @@ def refit(trainer: Trainer | TrainerFactory, best: BestRun, **train_options: Any
         )
     trial = RecordedTrial(best.trial)
     if not isinstance(trainer, Trainer):
-        trainer = built(trainer, trial)
+        trainer = built(cast("TrainerFactory", trainer), trial)
     set_up(trainer, facts["arguments"])
     judged = _ends_where_judged(trainer, best.trial)
     with _models_of(trainer, trial), as_given(trainer), judged:
@@ -154,6 +169,11 @@ def apply_hyperparameters(trainer: Trainer, best: BestRun) -> None:
 def _check_checkpoint(best: BestRun) -> tuple[str, dict[str, Any]]:
     """Return the checkpoint that the run was judged by, and what it says of itself."""
     facts, path = best.trial.attrs, best.checkpoint
+    if "repeats" in facts:
+        raise ArgumentError(
+            f"run {best.run_id} trained {len(facts['repeats'])} models, and its objective is their "
+            "mean; train one with its parameters by refit(trainer, best)"
+        )
     again = "or train the model again with refit(trainer, best)"
     if path is None:
         where = ""
@@ -234,6 +254,8 @@ def _ends_where_judged(trainer: Any, trial: TrialRecord) -> Iterator[None]:
 
 def _judged_at(trial: TrialRecord) -> dict[str, int] | None:
     """Return the step of the evaluation that counts, of how many, and in which training."""
+    if "repeats" in trial.attrs:  # it was judged by several trainings, each to its end
+        return None
     if "judged_at" in trial.attrs:
         judged: dict[str, int] = trial.attrs["judged_at"]
         return judged

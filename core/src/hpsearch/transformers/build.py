@@ -16,10 +16,17 @@ TrainerFactory: TypeAlias = Callable[[Any], Trainer]
 """Takes the trial, a mapping of the parameters; returns a Trainer built with them."""
 
 
-def check_source(trainer: Trainer | None, trainer_factory: TrainerFactory | None) -> None:
-    """Raise :class:`ArgumentError` unless there is one source of Trainers, and it can be used."""
-    if (trainer is None) == (trainer_factory is None):
-        raise ArgumentError("give either a Trainer or trainer_factory=, and not both")
+def check_source(
+    trainer: Trainer | None, trainer_factory: TrainerFactory | None, *, brings_data: bool = False
+) -> None:
+    """Raise :class:`ArgumentError` unless there is one source of Trainers, and it can be used.
+
+    Args:
+        trainer: The Trainer.
+        trainer_factory: What builds one for each trial.
+        brings_data: Whether the search itself gives the Trainer what it is evaluated on.
+    """
+    check_only_source(trainer, trainer_factory)
     if trainer is None:
         if not callable(trainer_factory):
             raise ArgumentError(
@@ -35,8 +42,14 @@ def check_source(trainer: Trainer | None, trainer_factory: TrainerFactory | None
             "Trainer class"
         )
     builds_loader = type(trainer).get_eval_dataloader is not Trainer.get_eval_dataloader
-    if trainer.eval_dataset is None and not builds_loader:
+    if trainer.eval_dataset is None and not builds_loader and not brings_data:
         raise ArgumentError("the Trainer has no eval_dataset, so no trial can be judged")
+
+
+def check_only_source(trainer: Any, trainer_factory: Any) -> None:
+    """Raise :class:`ArgumentError` unless one of the two is given."""
+    if (trainer is None) == (trainer_factory is None):
+        raise ArgumentError("give either a Trainer or trainer_factory=, and not both")
 
 
 def check_world(trainer: Trainer, processes: int) -> None:
@@ -62,18 +75,19 @@ def check_process(name: str) -> None:
         raise ArgumentError(f"{name!r} cannot be searched: {arguments.PROCESS}")
 
 
-def built(trainer_factory: TrainerFactory, view: TrackedTrial) -> Trainer:
+def built(trainer_factory: TrainerFactory, view: TrackedTrial, seed_shift: int = 0) -> Trainer:
     """Return the Trainer that the factory builds for a trial.
 
     The seed is set before, to the trial's ``seed`` where that is searched and else to the default
-    of TrainingArguments, so that a model built by the factory starts the same in every replay.
+    of TrainingArguments, so that a model built by the factory starts the same in every replay. A
+    trial that trains with several seeds shifts it.
 
     Raises:
         ArgumentError: The factory returned something else.
     """
     for name in view:
         check_process(name)
-    set_seed(view.trial.get("seed", TrainingArguments.seed))
+    set_seed(view.trial.get("seed", TrainingArguments.seed) + seed_shift)
     try:
         trainer = trainer_factory(view)
     except BaseException as error:
@@ -84,12 +98,14 @@ def built(trainer_factory: TrainerFactory, view: TrackedTrial) -> Trainer:
     return trainer
 
 
-def set_up(trainer: Trainer, values: Mapping[str, Any]) -> None:
+def set_up(trainer: Trainer, values: Mapping[str, Any], seed_shift: int = 0) -> None:
     """Give a Trainer these values and the state of a new one.
 
     ``train`` seeds and builds the model where there is a ``model_init``; where a model was given,
-    the seed is set here.
+    the seed is set here. A trial that trains with several seeds shifts it.
     """
+    if seed_shift:
+        values = {**values, "seed": values.get("seed", trainer.args.seed) + seed_shift}
     trainer.args = arguments.with_values(trainer.args, values)
     start_afresh(trainer)
     if trainer.model_init is None:

@@ -77,10 +77,20 @@ def usual_callbacks(args: TrainingArguments) -> set[type[TrainerCallback]]:
     }
 
 
+LEFT_BY_TRAINING = frozenset(
+    ("optimizer", "lr_scheduler", "train_dataloader", "eval_dataloader", "_train_dataloader")
+)
+"""The attributes of a Trainer, and of the handler of its callbacks, that a training leaves set."""
+
+PROCESS_OF_ARGUMENTS = frozenset(
+    ("distributed_state", "_setup_devices", "__cached__setup_devices", "_n_gpu")
+)
+"""The attributes in which TrainingArguments keep what they learnt of their process."""
+
+
 def without_process(args: TrainingArguments) -> dict[str, Any]:
     """Return the arguments' attributes apart from those that know their process and devices."""
-    of_process = ("distributed_state", "_setup_devices", "__cached__setup_devices", "_n_gpu")
-    return {name: value for name, value in vars(args).items() if name not in of_process}
+    return {name: value for name, value in vars(args).items() if name not in PROCESS_OF_ARGUMENTS}
 
 
 def forget_what_was_read(trainer: Trainer) -> None:

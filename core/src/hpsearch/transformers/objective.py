@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -33,11 +34,12 @@ from hpsearch.transformers.preview import FEW, gets_more_metrics, preview
 from hpsearch.transformers.quiet import hide_bars, quiet_loading
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import Recipe, arguments_travel
+from hpsearch.transformers.repeats import Folds, Part, Repeats, check_repeats
 from hpsearch.transformers.replay import Replay, delete_folder
 from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
 from hpsearch.transformers.run import TrialRun
 from hpsearch.transformers.snapshot import Memory, as_given, freeze_gc_for_good, restored
-from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial
+from hpsearch.transformers.tracked import SpaceFunction, TrackedTrial, names_to_set
 from hpsearch.validators import flag
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class TrainerObjective:
         check_replay: Train the first trial twice, and end the search where the results differ.
         space_function: The define-by-run function that is searched, where there is one. What it
             suggests without returning it is then its own affair, and only what it returns is set.
+        repeats: How often each trial trains, as :class:`Folds` or :class:`Seeds`; None for once.
         show_training: Show transformers' own progress bars and its reports of loaded weights.
         processes: How many processes train each trial together.
 
@@ -98,10 +101,12 @@ class TrainerObjective:
         baseline: bool = False,
         check_replay: bool = False,
         space_function: SpaceFunction | None = None,
+        repeats: Repeats | None = None,
         show_training: bool = False,
         processes: int = 1,
     ) -> None:
-        check_source(trainer, trainer_factory)
+        check_repeats(repeats, checkpoint=checkpoint)
+        check_source(trainer, trainer_factory, brings_data=isinstance(repeats, Folds))
         if trainer is not None:
             check_world(trainer, processes)
         if baseline and trainer is None:
@@ -118,6 +123,7 @@ class TrainerObjective:
         self._check_replay = flag("check_replay", check_replay)
         self._replays: int | None = None
         self._space_function = space_function
+        self._repeats = repeats
         self._processes = processes
         self._memory = Memory()
         self._consumed: set[str] = set()
@@ -153,6 +159,13 @@ class TrainerObjective:
                     check_distribution(trainer.args, name, parameters[name])
         if trainer is not None:
             self._check_effects(trainer, names, parameters)
+        if self._repeats is not None:
+            if self._reports_checkpoints:
+                raise ArgumentError(
+                    "this search continues trials from checkpoints, and a trial has none with "
+                    f"repeats={self._repeats!r}; leave out one of the two"
+                )
+            self._repeats.check(trainer, names)
         if trainer is not None and self._reports_checkpoints:
             check_saving(trainer.args)
         self._objective.take_part(study.directions, study.metrics)
@@ -272,35 +285,46 @@ class TrainerObjective:
         return objectives
 
     def _run_once(self, trial: Trial, *, is_replay: bool = False) -> tuple[float, ...]:
-        view = TrackedTrial(trial)
         if self._has_travelled:
             self._processes = processes()
+        train = partial(self._train, is_replay=is_replay)
+        return train(trial) if self._repeats is None else self._repeats.run(trial, train)
+
+    def _train(
+        self, trial: Trial, part: Part | None = None, *, is_replay: bool = False
+    ) -> tuple[float, ...]:
+        """Train once: the whole trial, or one part of it."""
         parts = {} if self._factory is None else {"trainer_factory": self._factory}
         memory = self._memory
         with memory.trial(trial.number, is_replay=is_replay), memory.kept(parts):
-            return self._train(trial, view, memory, is_replay=is_replay)
+            return self._train_as_given(trial, part, is_replay=is_replay)
 
-    def _train(
-        self, trial: Trial, view: TrackedTrial, memory: Memory, *, is_replay: bool
+    def _train_as_given(
+        self, trial: Trial, part: Part | None, *, is_replay: bool
     ) -> tuple[float, ...]:
-        trainer = self._source(view)
+        view = TrackedTrial(trial)
+        shift = 0 if part is None else part.seed_shift
+        trainer = self._source(view, shift)
         if self._has_travelled:
             self._has_travelled = False
             freeze_gc_for_good()
         if not self._has_looked_ahead:
             self._look_ahead(trainer)
-        with restored(trainer, memory):
+        with restored(trainer, self._memory):
             run = TrialRun(
                 trainer,
                 trial,
                 self._objective,
                 keep=self._checkpoint,
                 reports_checkpoints=self._reports_checkpoints,
+                subfolder="" if part is None else part.name,
             )
             values = self._values_for_arguments(trainer, view)
             if self._factory is not None:
                 self._check_built(trainer, view)
-            set_up(trainer, values)
+            if part is not None:
+                part.set_data(trainer)
+            set_up(trainer, values, shift)
             self._objective.announce_choice(trainer.args)
             if self._reports_checkpoints:
                 check_saving(trainer.args)
@@ -326,8 +350,9 @@ class TrainerObjective:
                 if is_replay and trainer.args.should_save:
                     delete_folder(trial)
 
-    def _source(self, view: TrackedTrial) -> Trainer:
-        trainer = self._trainer() if self._factory is None else built(self._factory, view)
+    def _source(self, view: TrackedTrial, seed_shift: int) -> Trainer:
+        factory = self._factory
+        trainer = self._trainer() if factory is None else built(factory, view, seed_shift)
         check_world(trainer, self._processes)
         return trainer
 
@@ -364,9 +389,7 @@ class TrainerObjective:
                 logger.warning("%r seems to change nothing: %s", name, why)
 
     def _returned(self, trial: Trial | TrialRecord) -> frozenset[str]:
-        function = self._space_function
-        returned = None if function is None else function.returned(trial)
-        return frozenset(trial) if returned is None else returned
+        return names_to_set(self._space_function, trial)
 
     def _begin_once_built(self, trainer: Trainer, view: TrackedTrial, run: TrialRun) -> None:
         """Build the model from the trial, then check what was read and name the run.

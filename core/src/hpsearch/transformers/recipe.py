@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copyreg
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -85,15 +85,8 @@ class Recipe:
 
         Callbacks hold the Trainer that they work for, and functions of a notebook its global name.
         """
-        cls = type(self._trainer)
-        earlier = copyreg.dispatch_table.get(cls)
-        copyreg.pickle(cls, self._reduced)
-        try:
+        with pickled_by(type(self._trainer), self._reduced):
             yield
-        finally:
-            del copyreg.dispatch_table[cls]
-            if earlier is not None:
-                copyreg.dispatch_table[cls] = earlier
 
     def _reduced(self, trainer: Trainer) -> Any:
         if trainer is self._trainer:
@@ -113,6 +106,19 @@ class Recipe:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self._arrived = state
+
+
+@contextmanager
+def pickled_by(cls: type[Any], reduce: Callable[[Any], Any]) -> Iterator[None]:
+    """While this lasts, what is exactly of this class is pickled as ``reduce`` says."""
+    earlier = copyreg.dispatch_table.get(cls)
+    copyreg.pickle(cls, reduce)
+    try:
+        yield
+    finally:
+        del copyreg.dispatch_table[cls]
+        if earlier is not None:
+            copyreg.dispatch_table[cls] = earlier
 
 
 def _empty(cls: type[Trainer]) -> Recipe:

@@ -25,14 +25,9 @@ from hpsearch.transformers.weights import load_weights
 _RECORD = "hpsearch.json"
 
 
-def write_record(checkpoint: Path, trial: Trial, trainer: Trainer, **facts: Any) -> None:
+def write_record(checkpoint: Path, trial: Trial, **facts: Any) -> None:
     """Note in a checkpoint whose it is, for who loads it and for the run that goes on from it."""
-    record = {
-        **read_record(checkpoint),
-        "trial": _identity(trial),
-        "optim": str(trainer.args.optim),
-        **facts,
-    }
+    record = {**read_record(checkpoint), "trial": _identity(trial), **facts}
     (checkpoint / _RECORD).write_text(json.dumps(record))
 
 

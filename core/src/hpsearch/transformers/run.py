@@ -6,7 +6,7 @@ import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from transformers import Trainer, TrainingArguments
@@ -55,6 +55,7 @@ class TrialRun:
         reports_checkpoints: Whether each evaluation is reported with a checkpoint from which a
             trial can continue. Whoever gets it makes a copy before the next one: a run keeps the
             last and the one that counts.
+        subfolder: The folder of this training in that of the run, where a run trains several times.
     """
 
     def __init__(
@@ -65,10 +66,13 @@ class TrialRun:
         *,
         keep: bool,
         reports_checkpoints: bool,
+        subfolder: str = "",
     ) -> None:
         self.trainer = trainer
         self.trial = trial
         self.name = ""
+        self._subfolder = subfolder
+        self._folder_of_the_trial = Path()
         self.counting: Evaluation | None = None
         self._objective = objective
         self._keep = keep or reports_checkpoints
@@ -93,13 +97,15 @@ class TrialRun:
             return names.of(self.trial, self._output_dir())
 
         args, channel = self.trainer.args, self.trial.channel
-        self.name = channel.agree("run_name", decide)
+        name = channel.agree("run_name", decide)
+        self._folder_of_the_trial = self._output_dir() / name
+        self.name = str(PurePath(name, self._subfolder))
         self._search = names.search
-        args.output_dir = str(self._output_dir() / self.name)
+        args.output_dir = str(self._folder_of_the_trial / self._subfolder)
         self._limit, args.save_total_limit = args.save_total_limit, None
-        channel.annotate("run_name", self.name)
+        channel.annotate("run_name", name)
         channel.annotate("search", names.search)
-        channel.annotate("output_dir", str(self._output_dir().absolute()))
+        channel.annotate("output_dir", str(self._folder_of_the_trial.absolute()))
         if self.trial.resume_from is None:
             self._start_over()
         else:
@@ -184,7 +190,7 @@ class TrialRun:
         """Record what the run left, and give up its folder if that is nothing."""
         self.note_checkpoints()
         if self._named_here:
-            names.leave(self._output_dir())
+            names.leave(self._folder_of_the_trial)
 
     def note_checkpoints(self) -> None:
         """Record every checkpoint folder that the run left, however it ended."""
@@ -279,7 +285,7 @@ class TrialRun:
         folder = self._folder(step)
         if self._writes and folder.is_dir():
             facts = {"search": self._search, "step": step, **facts}
-            write_record(folder, self.trial, self.trainer, **facts)
+            write_record(folder, self.trial, optim=str(self.trainer.args.optim), **facts)
 
     def _drop_all_but(self, step: int | None) -> None:
         """Delete the checkpoints that only this run asked for and that nobody needs any more."""

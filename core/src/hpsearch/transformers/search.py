@@ -11,7 +11,12 @@ from transformers import Trainer, TrainingArguments
 from hpsearch.session.api import search
 from hpsearch.space.dialects import OverruledGoals
 from hpsearch.study.study import BestRun, Study
-from hpsearch.transformers.build import TrainerFactory
+from hpsearch.transformers.applied import (
+    AppliedObjective,
+    AppliesHyperparameters,
+    applies_hyperparameters,
+)
+from hpsearch.transformers.build import TrainerFactory, check_only_source
 from hpsearch.transformers.checkpoints import CheckpointKeeper
 from hpsearch.transformers.metrics import (
     ComputeObjective,
@@ -23,6 +28,7 @@ from hpsearch.transformers.metrics import (
 from hpsearch.transformers.objective import TrainerObjective
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.ranks.search import check_alone, search_together
+from hpsearch.transformers.repeats import Repeats, check_repeats
 from hpsearch.transformers.snapshot import freeze_gc
 from hpsearch.transformers.tracked import SpaceFunction
 from hpsearch.transformers.upstream import (
@@ -38,7 +44,7 @@ logger = logging.getLogger("hpsearch")
 
 
 def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
-    trainer: Trainer | None = None,
+    trainer: Trainer | AppliesHyperparameters | None = None,
     hp_space: Any = None,
     compute_objective: ComputeObjective | str | Sequence[str] | None = None,
     n_trials: int | None = 20,
@@ -52,6 +58,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     keep_checkpoints: int | None = None,
     baseline: bool = False,
     check_replay: bool = False,
+    repeats: Repeats | None = None,
     show_training: bool = False,
     rank_timeout: float = 60.0,
     **options: Any,
@@ -59,7 +66,8 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     """Search a Trainer's hyperparameters: the arguments of ``Trainer.hyperparameter_search``.
 
     Args:
-        trainer: A Trainer with a ``model_init``; it comes back as it was given.
+        trainer: A Trainer with a ``model_init``; it comes back as it was given. SetFit's Trainer is
+            taken as well, and any other that is an :class:`AppliesHyperparameters`.
         hp_space: What is searched, in any form that :func:`hpsearch.search` takes. A parameter
             named like a field of the Trainer's arguments is set there; any other is for
             ``model_init(trial)`` or ``trainer_factory`` to read. None searches learning rate,
@@ -88,6 +96,8 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         check_replay: Train the first trial twice before the search goes on, and end the search
             with an error where the two results differ: it says at which report they part. A
             resumed study that was checked is not checked again.
+        repeats: Train each trial several times and take the mean: :class:`Folds` for
+            cross-validation, :class:`Seeds` for several seeds. None trains once.
         show_training: Show transformers' own progress bars and its reports of loaded weights in
             each trial. What the user's own callbacks print is shown in any case.
         rank_timeout: Under ``torchrun`` and ``accelerate launch``: seconds within which all ranks
@@ -104,31 +114,35 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         ReplayError: With ``check_replay``: the first trial gave two results.
         HpsearchError: Whatever else :func:`hpsearch.search` raises.
     """
+    check_repeats(repeats, checkpoint=keep_checkpoints is not None)
     options = translated(options, backend_name(backend))
     if keep_checkpoints is not None:
         options["plugins"] = [*options.get("plugins", ()), CheckpointKeeper(keep_checkpoints)]
     space = SpaceFunction(hp_space) if callable(hp_space) else hp_space
 
-    def make(**changes: Any) -> TrainerObjective:
-        given: dict[str, Any] = {
-            "trainer_factory": trainer_factory,
-            "compute_objective": compute_objective,
-            "hp_name": hp_name,
-            "objective_from": objective_from,
-            "constraints": constraints,
-            "checkpoint": bool(keep_checkpoints),
-            "baseline": baseline,
-            "check_replay": check_replay,
-            "show_training": show_training,
-            "space_function": space if isinstance(space, SpaceFunction) else None,
-        }
-        return TrainerObjective(trainer, **{**given, **changes})
+    given: dict[str, Any] = {
+        "compute_objective": compute_objective,
+        "hp_name": hp_name,
+        "objective_from": objective_from,
+        "constraints": constraints,
+        "checkpoint": bool(keep_checkpoints),
+        "baseline": baseline,
+        "check_replay": check_replay,
+        "repeats": repeats,
+        "show_training": show_training,
+        "space_function": space if isinstance(space, SpaceFunction) else None,
+    }
 
-    def run(objective: TrainerObjective, **place: Any) -> Study:
-        given = DEFAULT_SPACE if space is None else space
+    def make(**changes: Any) -> TrainerObjective:
+        source: Any = trainer
+        return TrainerObjective(source, trainer_factory=trainer_factory, **given, **changes)
+
+    def run(objective: TrainerObjective | AppliedObjective, **place: Any) -> Study:
         return search(
             objective,
-            OverruledGoals(given, _goal(trainer, compute_objective)),
+            OverruledGoals(
+                DEFAULT_SPACE if space is None else space, _goal(trainer, compute_objective)
+            ),
             backend=backend_name(backend),
             n_trials=n_trials,
             **{"direction": direction_given(direction), **options, **place},
@@ -136,18 +150,21 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
 
     rank_timeout = number("rank_timeout", rank_timeout, above=0, kind="a finite number of seconds")
     with freeze_gc():
-        if processes() == 1:
+        if applies_hyperparameters(trainer):
+            check_only_source(trainer, trainer_factory)
+            study = run(AppliedObjective(trainer, **given))
+        elif processes() == 1:
             study = run(make())
         else:
             check_alone(options, processes())
-            args = TrainingArguments if trainer is None else trainer.args
+            args: Any = TrainingArguments if trainer is None else trainer.args
             study = search_together(
                 make, run, rank_timeout=rank_timeout, collective_timeout=args.ddp_timeout
             )
     return study.best if len(study.directions) == 1 else study.best_runs
 
 
-def _goal(trainer: Trainer | None, compute_objective: object) -> str | None:
+def _goal(trainer: object, compute_objective: object) -> str | None:
     """Return the direction that the Trainer's arguments give to the objective, None for none."""
     if not isinstance(trainer, Trainer):
         return None

@@ -8,6 +8,7 @@ from typing import Any
 from hpsearch.errors import SpaceError, listed, nearest
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.trial import Trial
+from hpsearch.transformers.repeats import Part
 
 
 class TrackedMapping(Mapping[str, Any]):
@@ -138,3 +139,12 @@ class SpaceFunction:
     def returned(self, trial: Trial | TrialRecord) -> frozenset[str] | None:
         """Return the names returned for this trial; None if it was not called, or named none."""
         return self._returned if self._trial is trial else None
+
+
+def names_to_set(
+    function: SpaceFunction | None, trial: Trial | TrialRecord | Part
+) -> frozenset[str]:
+    """Return the names that have to take effect: what the space function returned, or all."""
+    whole: Any = trial.whole if isinstance(trial, Part) else trial
+    returned = None if function is None else function.returned(whole)
+    return frozenset(trial) if returned is None else returned

@@ -6,7 +6,7 @@ import toys  # type: ignore[import-not-found]
 from toys import RANK, At, Net, Steps, make_trainer, search, told  # type: ignore[import-not-found]
 
 import hpsearch
-from hpsearch.transformers import load_best_model
+from hpsearch.transformers import Folds, load_best_model
 
 
 def same_trials(folder):
@@ -45,6 +45,15 @@ def pruned(folder):
     steps = Steps()
     best = search(make_trainer(folder, callbacks=[steps]), plugins=[PruneEven()], n_trials=4)
     return {"trials": told(best.study), "steps": steps.seen}
+
+
+def folds(folder):
+    best = search(make_trainer(folder), plugins=[PruneEven()], n_trials=4, repeats=Folds(3))
+    return {
+        "trials": told(best.study),
+        "folds": [len(trial.attrs["repeats"]) for trial in best.study.trials],
+        "run_name": best.trial.attrs["run_name"],
+    }
 
 
 def timed_out(folder):
@@ -247,6 +256,7 @@ def enough_of_that(folder):
 SCENARIOS = [
     same_trials,
     pruned,
+    folds,
     timed_out,
     failed,
     not_failed,

@@ -205,3 +205,10 @@ def test_metrics_are_objectives_and_constraints_by_name_on_each_rank(seen):
 
 def test_after_all_that_the_process_group_still_trains(seen):
     assert float.fromhex(seen("enough_of_that")["eval_loss"]) > 0
+
+
+def test_folds_are_trained_and_pruned_on_all_ranks_together(seen):
+    found = seen("folds")
+    assert found["folds"] == [2, 3, 2, 3]
+    assert [trial["state"] for trial in found["trials"]] == ["pruned", "complete"] * 2
+    assert found["run_name"] in ("run-1", "run-3")

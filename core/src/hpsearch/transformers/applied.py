@@ -181,6 +181,9 @@ class AppliedObjective:
             return self._repeats.run(trial, self._train)
         except ArgumentError as error:
             raise SearchAborted(error) from error
+        finally:
+            if "output_dir" in trial.attrs:
+                self._run_names.leave(Path(trial.attrs["output_dir"]))
 
     def _train(self, trial: Trial, part: Part | None = None) -> tuple[float, ...]:
         view, channel, memory = TrackedTrial(trial), trial.channel, self._memory
@@ -212,7 +215,6 @@ class AppliedObjective:
                 channel.annotate("checkpoints", [str(saved)])
                 channel.annotate("checkpoint", str(saved))
             channel.annotate("metrics", dict(metrics))
-            self._run_names.leave(folder / name)
             return objectives
 
     def _values(self, view: TrackedTrial) -> dict[str, Any]:

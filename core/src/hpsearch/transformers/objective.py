@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -288,7 +289,13 @@ class TrainerObjective:
         if self._has_travelled:
             self._processes = processes()
         train = partial(self._train, is_replay=is_replay)
-        return train(trial) if self._repeats is None else self._repeats.run(trial, train)
+        if self._repeats is None:
+            return train(trial)
+        try:
+            return self._repeats.run(trial, train)
+        finally:
+            if "output_dir" in trial.attrs:
+                self._run_names.leave(Path(trial.attrs["output_dir"]))
 
     def _train(
         self, trial: Trial, part: Part | None = None, *, is_replay: bool = False

@@ -72,7 +72,6 @@ class TrialRun:
         self.trial = trial
         self.name = ""
         self._subfolder = subfolder
-        self._folder_of_the_trial = Path()
         self.counting: Evaluation | None = None
         self._objective = objective
         self._keep = keep or reports_checkpoints
@@ -98,14 +97,14 @@ class TrialRun:
 
         args, channel = self.trainer.args, self.trial.channel
         name = channel.agree("run_name", decide)
-        self._folder_of_the_trial = self._output_dir() / name
+        folder = self._output_dir() / name
         self.name = str(PurePath(name, self._subfolder))
         self._search = names.search
-        args.output_dir = str(self._folder_of_the_trial / self._subfolder)
+        args.output_dir = str(folder / self._subfolder)
         self._limit, args.save_total_limit = args.save_total_limit, None
         channel.annotate("run_name", name)
         channel.annotate("search", names.search)
-        channel.annotate("output_dir", str(self._folder_of_the_trial.absolute()))
+        channel.annotate("output_dir", str(folder.absolute()))
         if self.trial.resume_from is None:
             self._start_over()
         else:
@@ -189,8 +188,8 @@ class TrialRun:
     def leave(self, names: RunNames) -> None:
         """Record what the run left, and give up its folder if that is nothing."""
         self.note_checkpoints()
-        if self._named_here:
-            names.leave(self._folder_of_the_trial)
+        if self._named_here and not self._subfolder:
+            names.leave(self._output_dir())
 
     def note_checkpoints(self) -> None:
         """Record every checkpoint folder that the run left, however it ended."""

@@ -135,7 +135,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
 
     def make(**changes: Any) -> TrainerObjective:
         source: Any = trainer
-        return TrainerObjective(source, trainer_factory=trainer_factory, **given, **changes)
+        return TrainerObjective(source, trainer_factory=trainer_factory, **{**given, **changes})
 
     def run(objective: TrainerObjective | AppliedObjective, **place: Any) -> Study:
         return search(

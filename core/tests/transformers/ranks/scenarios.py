@@ -7,7 +7,7 @@ from toys import RANK, At, Net, Steps, make_trainer, search, told  # type: ignor
 from transformers import TrainerCallback
 
 import hpsearch
-from hpsearch.transformers import at_most, load_best_model, refit
+from hpsearch.transformers import Folds, at_most, load_best_model, refit
 
 
 def same_trials(folder):
@@ -68,6 +68,15 @@ def pruned(folder):
     steps = Steps()
     best = search(make_trainer(folder, callbacks=[steps]), plugins=[PruneEven()], n_trials=4)
     return {"trials": told(best.study), "steps": steps.seen}
+
+
+def folds(folder):
+    best = search(make_trainer(folder), plugins=[PruneEven()], n_trials=4, repeats=Folds(3))
+    return {
+        "trials": told(best.study),
+        "folds": [len(trial.attrs["repeats"]) for trial in best.study.trials],
+        "run_name": best.trial.attrs["run_name"],
+    }
 
 
 def timed_out(folder):
@@ -304,6 +313,7 @@ SCENARIOS = [
     same_trials,
     as_given,
     pruned,
+    folds,
     timed_out,
     failed,
     not_failed,

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from torch.utils.data import TensorDataset
 from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
 
-from hpsearch.transformers import hyperparameter_search, load_best_model
+from hpsearch.transformers import apply_hyperparameters, hyperparameter_search, load_best_model
 
 images = torch.tensor(load_digits().images / 16, dtype=torch.float32).unsqueeze(1)
 labels = torch.tensor(load_digits().target)
@@ -56,3 +56,7 @@ best = hyperparameter_search(
 )
 print(best.run_id, best.objective, best.hyperparameters)
 model = load_best_model(trainer, best)
+
+# Or train once more, with the best hyperparameters.
+apply_hyperparameters(trainer, best)
+trainer.train()

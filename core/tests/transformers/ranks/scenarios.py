@@ -52,7 +52,7 @@ def as_given(folder):
     return {
         "trials": told(best.study),
         "checked": [trial.attrs.get("replayed") for trial in best.study.trials],
-        "left": sorted(path.name for path in folder.glob("run-0/*")),
+        "left": sorted(path.name for path in folder.glob("run-0/checkpoint-*")),
     }
 
 

@@ -1,7 +1,8 @@
 # Every command here builds what it needs in environments of its own (.venv, .venv-transformers4), from pinned
 # constraints: a machine with Python 3.11, git and make has all that is needed. `make help` lists the commands.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The one beneath an environment that is active: that may be the very one which is made again here.
+PYTHON ?= $(shell $$(command -v python3.11 || command -v python3) -c 'import os, sys; print(os.path.realpath(sys.executable))')
 PYTEST_ARGS ?=
 PYTEST_PROCESSES ?= 2
 

@@ -135,7 +135,7 @@ def main(*, trials: int, epochs: int, backend: str, seed: int, output: Path) -> 
     click.echo(f"  trials:   {trials} of up to {epochs} epochs, chosen by {backend}")
     click.echo(f"  images:   {len(training)} to train on, {len(validation)} to compare trials on")
     if journal.exists():
-        click.echo(f"  going on: {journal}; choose another --output to start afresh")
+        click.echo(f"  going on: {journal}; choose another --output to start again")
 
     trainer = make_trainer(output / name, epochs)
     best = hyperparameter_search(

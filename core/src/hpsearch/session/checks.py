@@ -89,7 +89,7 @@ def read_thresholds(
     """Return the bounds on metrics that the backend's options state, or else the space does.
 
     Raises:
-        OptionError: A bound has not the engine's form, or does not fit the directions.
+        OptionError: A bound does not have the engine's form, or does not fit the directions.
         BackendError: The backend cannot say.
     """
     try:

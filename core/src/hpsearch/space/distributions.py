@@ -380,7 +380,7 @@ class Native:
         """Return ``value`` as a plain Python one if the support has it.
 
         Raises:
-            SpaceError: It has not.
+            SpaceError: It does not.
         """
         return self.support.validate(value)
 

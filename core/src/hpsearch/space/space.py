@@ -255,7 +255,7 @@ class Space:
         """Check that an engine which computes in floats has every value of each parameter.
 
         Raises:
-            SpaceError: It has not; the message names the parameter.
+            SpaceError: It does not; the message names the parameter.
         """
         for name, distribution in self._parameters.items():
             try:

@@ -503,7 +503,7 @@ def _differences(recorded: Study, given: Study, seed_given: bool) -> Iterator[st
     before, now = recorded.space, given.space
     for name in {**before.parameters, **now.parameters}:
         if name not in now.parameters:
-            yield f"its space has parameter {name!r}, and the one given has not"
+            yield f"its space has parameter {name!r}, and the given one does not"
         elif name not in before.parameters:
             yield f"its space has no parameter {name!r}, and the one given has"
         elif before.parameters[name] != now.parameters[name]:

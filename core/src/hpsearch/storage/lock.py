@@ -1,4 +1,4 @@
-"""One process runs a study at a time: a lock beside the journal, one for each study."""
+"""One process runs a study at a time: a lock next to the journal, one for each study."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def read_metrics(given: Sequence[str | Mapping[str, Any]]) -> list[dict[str, Any
 def optimised_names(metrics: object) -> tuple[str, ...] | None:
     """Return the names of the metrics to optimise, None where there are none.
 
-    What has not SigOpt's form is refused when the experiment is made.
+    What does not have SigOpt's form is refused when the experiment is made.
     """
     if not isinstance(metrics, Sequence) or isinstance(metrics, str):
         return None

@@ -192,7 +192,7 @@ def changes_by_others(connection: sqlite3.Connection) -> int:
 def close(connection: sqlite3.Connection) -> None:
     """Close a journal, and leave one plain file that can be read without creating others.
 
-    Where another study has it open, or the disk is full, its log stays next to it and is part of it.
+    Where another study has it open, or the disk is full, its log stays next to it, as part of it.
     """
     with contextlib.closing(connection), contextlib.suppress(sqlite3.Error):
         connection.execute("PRAGMA busy_timeout = 0")

@@ -33,6 +33,9 @@ class Example:
     def goals(self, native):
         return ["maximize"] if native.endswith("1.0") else None
 
+    def metrics(self, native):
+        return ["loss"] if native.endswith("1.0") else None
+
     def thresholds(self, native, directions):
         return []
 
@@ -46,7 +49,7 @@ class NoText(Exception):
         raise RuntimeError("no text")
 """
 
-METHODS = ["recognises", "read", "extra_settings", "goals", "thresholds", "write"]
+METHODS = ["recognises", "read", "extra_settings", "goals", "metrics", "thresholds", "write"]
 
 RAISED = {
     "KeyError('x')": "KeyError: 'x'",
@@ -111,8 +114,8 @@ BROKEN = {
     ),
     "is no dialect": ("class Example: ...", "does not have 'name', 'recognises', 'read'"),
     "was written for 0.1.0": (
-        lacking("goals", "extra_settings", "thresholds"),
-        "does not have 'extra_settings', 'goals', 'thresholds', which every dialect needs",
+        lacking("goals", "extra_settings", "metrics", "thresholds"),
+        "does not have 'extra_settings', 'goals', 'metrics', 'thresholds', which every dialect",
     ),
     **{
         f"raises {error} when it looks": (raising("recognises", error), message)
@@ -138,7 +141,7 @@ def test_a_broken_dialect_is_named_where_nobody_knows_the_space(install, case):
 
 
 @pytest.mark.parametrize("error", RAISED)
-@pytest.mark.parametrize("method", ["read", "extra_settings", "goals", "thresholds"])
+@pytest.mark.parametrize("method", ["read", "extra_settings", "goals", "metrics", "thresholds"])
 def test_a_dialect_that_fails_over_a_space_is_named_with_it(install, method, error):
     install(raising(method, error))
     said = f"dialect 'example' cannot read 'example:0.5', in {method}: {RAISED[error]}"
@@ -209,4 +212,4 @@ def test_doctor_finds_a_dialect_that_lacks_a_method(install):
     result = CliRunner().invoke(main, ["doctor", "--json"])
     (found,) = [p for p in json.loads(result.stdout)["plugins"] if p["name"] == "aaa"]
     assert result.exit_code == 1
-    assert "does not have 'extra_settings', 'goals', 'thresholds'" in found["problem"]
+    assert "does not have 'extra_settings', 'goals', 'metrics', 'thresholds'" in found["problem"]

@@ -114,7 +114,8 @@ def test_the_searchs_own_bar_is_unharmed(programs):
     shown = [line.rpartition("\r")[2].rstrip() for line in result.stderr.splitlines()]
     lines = sorted(line for line in shown if line.startswith("[trial"))
     assert lines == [f"[trial {number}] line of {number}" for number in range(4)]
-    assert re.match(r"study: 100%.*4/4.*best=", shown[-1])
+    assert re.match(r"study: 100%.*4/4.*best=", shown[-3])
+    assert shown[-1].startswith("best trial ")
 
 
 @pytest.mark.parametrize(

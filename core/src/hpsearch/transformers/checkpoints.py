@@ -50,6 +50,9 @@ class CheckpointKeeper:
             ended = other.state is not TrialState.RUNNING
             if ended and other.number not in kept and _deleted(other):
                 study.history.amend(other, {"checkpoints": [], "checkpoint": None})
+        run = _own_folder(trial)
+        if run is not None:  # one that was stopped from outside could not give it up itself
+            give_up(run)
 
     def _best(self, study: Study) -> Sequence[TrialRecord]:
         if len(study.directions) > 1:
@@ -59,14 +62,21 @@ class CheckpointKeeper:
 
 def _deleted(trial: TrialRecord) -> bool:
     """Delete a trial's checkpoints, and its run's folder if it is empty; say if it had any."""
-    folder, saved = trial.attrs.get("output_dir"), trial.attrs.get("checkpoints")
-    if not (isinstance(folder, str) and isinstance(saved, list) and saved):
-        return False
-    run = Path(folder)
-    if owner(run) != (trial.attrs.get("search"), trial.number):
+    saved = trial.attrs.get("checkpoints")
+    run = _own_folder(trial) if isinstance(saved, list) and saved else None
+    if run is None:
         return False
     for checkpoint in map(Path, map(str, saved)):
         if checkpoint.parent == run and _CHECKPOINT.fullmatch(checkpoint.name):
             shutil.rmtree(checkpoint, ignore_errors=True)
     give_up(run)
     return True
+
+
+def _own_folder(trial: TrialRecord) -> Path | None:
+    """Return the folder of a trial's run, if that folder names the trial as its owner."""
+    folder = trial.attrs.get("output_dir")
+    if not isinstance(folder, str):
+        return None
+    run = Path(folder)
+    return run if owner(run) == (trial.attrs.get("search"), trial.number) else None

@@ -2,16 +2,27 @@
 
 import collections
 import functools
+import os
 import random
 import sys
+from argparse import Namespace
+from array import array
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 
 import cloudpickle
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    EarlyStoppingCallback,
+    PretrainedConfig,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from hpsearch import Categorical
 from hpsearch.errors import ArgumentError
@@ -77,13 +88,15 @@ class Parts(Stops):
 class Numbers(Stops):
     def __init__(self):
         self.array, self.tensor = np.zeros(1), torch.zeros(1)
-        self.counts = collections.Counter()
+        self.counts, self.plain = collections.Counter(), array("d", [0])
 
     def counted(self, loss):
-        self.array += 0.5
+        self.array += 0.25
+        self.plain[0] += 0.25
         self.tensor += 0.25
         self.counts.update(["seen"])
-        return float(self.array[0] + self.tensor[0]) + 0.25 * self.counts["seen"]
+        numbers = self.array[0] + self.plain[0] + self.tensor[0]
+        return float(numbers) + 0.25 * self.counts["seen"]
 
 
 @pytest.mark.parametrize("make", [List, Nested, Parts, Numbers])
@@ -297,6 +310,66 @@ def test_what_a_factory_gives_to_each_trainer_is_as_given(make_trainer, search, 
     assert len(found[0]) == 1
 
 
+@pytest.mark.parametrize("place", [{}, {"executor": "process", "n_workers": 1}])
+@pytest.mark.parametrize("shares", ["all", "a part", "a configuration"])
+@pytest.mark.usefixtures("modules_travel")
+def test_what_models_share_is_as_given(make_trainer, search, toys, shares, place):
+    """A pretrained model is loaded once, and each ``model_init`` returns it or builds on it."""
+    model, config = toys.Net(), PretrainedConfig(width=8)
+
+    def model_init(trial=None):
+        if shares == "all":
+            return model
+        if trial is not None:
+            config.width += 1
+        new = toys.Net(config.width if shares == "a configuration" else 8)
+        if shares == "a part":
+            new.inner = model.inner
+        return new
+
+    given = {name: value.clone() for name, value in model.state_dict().items()}
+    best = search(make_trainer(model_init=model_init), ONE, n_trials=3, **place)
+    assert len(outcomes(best)) == 1
+    assert toys.same_weights(given, model.state_dict())
+    assert config.width == 8
+
+
+def test_an_optimizer_that_a_factory_did_not_build_is_as_given(make_trainer, search, toys):
+    model = toys.Net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+
+    def factory(trial):
+        return Trainer(
+            model=model,
+            args=make_trainer(weight_decay=trial["weight_decay"]).args,
+            train_dataset=toys.make_data(),
+            eval_dataset=toys.make_data(16, seed=1),
+            optimizers=(optimizer, None),
+        )
+
+    assert len(outcomes(search(None, ONE, trainer_factory=factory, n_trials=3))) == 1
+    assert not optimizer.state
+
+
+def test_what_a_trial_sets_for_its_process_is_put_back(make_trainer, search, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+
+    class Sets(TrainerCallback):
+        def on_train_end(self, args, state, control, **kwargs):
+            torch.set_default_dtype(torch.float64)
+            torch.set_grad_enabled(False)
+            torch.use_deterministic_algorithms(True)
+            os.chdir(tmp_path / "elsewhere")
+
+    folder = Path.cwd()
+    best = search(make_trainer(callbacks=[Sets()]), ONE, n_trials=2)
+    assert len(outcomes(best)) == 1
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert Path.cwd() == folder
+
+
 def test_a_callback_starts_as_given_in_another_trainers_search(make_trainer, search):
     callback = List()
     for _ in range(2):
@@ -416,6 +489,39 @@ def test_what_is_not_put_back_is_named_once(make_trainer, search, caplog, monkey
         assert name in message
     assert "Sees.large (0.0 MiB)" in message
     assert "still" not in message
+
+
+options = Namespace(evaluations=0)
+counted = ModuleType("counted")
+counted.__file__ = "counted.py"
+vars(counted)["evaluations"] = 0
+
+
+def test_variables_of_modules_and_namespaces_are_watched(make_trainer, search, caplog):
+    class Counts(TrainerCallback):
+        def on_evaluate(self, args, state, control, **kwargs):
+            options.evaluations += 1
+            counted.evaluations = counted.evaluations + 1
+
+    search(make_trainer(callbacks=[Counts()]), ONE, n_trials=2)
+    (message,) = [text for text in caplog.messages if "does not put back" in text]
+    assert "'options', which Counts.on_evaluate uses" in message
+    assert "'evaluations' of the module counted, which Counts.on_evaluate uses" in message
+
+
+TABLE = [{"x": torch.full((4,), float(n)), "labels": n % 2} for n in range(16)]
+
+
+def test_data_that_no_trial_changes_are_not_named(make_trainer, search, caplog):
+    class Reads(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(TABLE)
+
+        def __getitem__(self, index):
+            return TABLE[index]
+
+    search(make_trainer(train_dataset=Reads()), ONE, n_trials=2)
+    assert "put back" not in caplog.text
 
 
 def test_a_trainer_of_which_all_is_put_back_gets_no_warning(make_trainer, search, toys, caplog):

@@ -167,6 +167,71 @@ def test_weights_that_do_not_come_back_are_named(make_trainer, search, toys):
     assert trainer.model is model
 
 
+class Halves(TrainerCallback):
+    """Evaluates other weights than it trains, as those who average weights do."""
+
+    def __init__(self):
+        self.trained = None
+
+    def on_epoch_end(self, args, state, control, model, **kwargs):
+        self.trained = {name: value.clone() for name, value in model.state_dict().items()}
+        model.load_state_dict({name: value / 2 for name, value in self.trained.items()})
+
+    def on_evaluate(self, args, state, control, model, **kwargs):
+        if self.trained is not None:
+            model.load_state_dict(self.trained)
+        self.trained = None
+
+
+def test_weights_that_were_only_evaluated_are_not_taken_for_those_saved(make_trainer, search):
+    trainer = make_trainer(callbacks=[Halves()])
+    best = search(trainer, RATE, keep_checkpoints=1)
+    with pytest.raises(ArgumentError, match="puts other weights in place to evaluate"):
+        load_best_model(trainer, best)
+    with pytest.raises(ArgumentError, match="judged by other weights than training leaves"):
+        refit(trainer, best)
+    assert "evaluate" not in vars(trainer)
+
+
+def test_a_buffer_that_is_not_saved_is_named(make_trainer, search, toys):
+    class Shifts(toys.Net):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("shift", torch.zeros(()), persistent=False)
+
+        def forward(self, x, labels=None):
+            if self.training:
+                self.shift += 0.1
+            return super().forward(x + self.shift, labels)
+
+    trainer = make_trainer(model_init=Shifts)
+    best = search(trainer, RATE, keep_checkpoints=1)
+    with pytest.raises(ArgumentError, match=r"does not bring back 'shift'"):
+        load_best_model(trainer, best)
+    assert refit(trainer, best).evaluate()["eval_loss"] == best.objective
+
+
+def test_weights_trained_outside_of_the_model_are_said(make_trainer, search, caplog):
+    loss = nn.Linear(2, 2)
+
+    class Learns(Trainer):
+        def create_optimizer(self, *args):
+            optimizer = super().create_optimizer(*args)
+            optimizer.add_param_group({"params": list(loss.parameters())})
+            return optimizer
+
+    def learnt(outputs, labels, num_items_in_batch=None):
+        return nn.functional.cross_entropy(loss(outputs["logits"]), labels)
+
+    trainer = make_trainer(cls=Learns, compute_loss_func=learnt)
+    load_best_model(trainer, search(trainer, RATE, keep_checkpoints=1))
+    assert "also trained 2 tensors that its model does not have" in caplog.text
+    caplog.clear()
+    trainer = make_trainer()
+    assert not load_best_model(trainer, search(trainer, RATE, keep_checkpoints=1)).training
+    assert "also trained" not in caplog.text
+
+
 def test_the_best_model_of_a_study_loaded_from_its_journal(make_trainer, search, tmp_path):
     path = tmp_path / "study.db"
     best = search(make_trainer(), RATE, n_trials=2, keep_checkpoints=1, storage=path)

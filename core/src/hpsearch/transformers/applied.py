@@ -325,6 +325,7 @@ def _lent(trainer: AppliesHyperparameters, memory: Memory) -> Iterator[AppliesHy
         stack.enter_context(memory.kept(parts))
         for inner in _inner(trainer):
             if not hasattr(inner, "accelerator"):  # it comes from another process
+                inner.args = copy.copy(inner.args)
                 arguments.check_again(inner.args)
                 inner.create_accelerator_and_postprocess()
             stack.enter_context(restored(inner, memory))

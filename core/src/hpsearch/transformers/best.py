@@ -48,7 +48,8 @@ def load_best_model(
 
     The model is built as it was in the trial, by ``model_init(trial)``, and takes the weights of
     ``best.checkpoint``; ``trainer.predict`` and ``trainer.save_model`` then use it. It is the model
-    that ``best.objective`` was measured on, to the last bit, or there is an error.
+    that ``best.objective`` was measured on, to the last bit, or there is an error. It is set to
+    evaluate, as ``from_pretrained`` does: its dropout is off.
 
     Args:
         trainer: The Trainer that was searched, or the ``trainer_factory``.
@@ -78,6 +79,7 @@ def load_best_model(
             trainer.model.to(trainer.args.device)
         load_weights(trainer, checkpoint, trainer.model)
         _check_weights(best, recorded, fingerprint(trainer))
+        trainer.model.eval()
     except BaseException:
         trainer.model = before
         raise
@@ -206,13 +208,20 @@ def _check_weights(best: BestRun, recorded: dict[str, Any], loaded: dict[str, in
     judged: dict[str, int] = recorded.get("weights", {})
     if not (judged and loaded):
         return
+    if recorded.get("beside"):
+        logger.warning(
+            "run %s also trained %d tensors that its model does not have, such as those of a loss; "
+            "no checkpoint has them, so an evaluation may give another loss than in the trial",
+            *(best.run_id, recorded["beside"]),
+        )
     differ = sorted(name for name, _ in judged.items() ^ loaded.items())
     if differ:
         raise ArgumentError(
             f"the checkpoint {best.checkpoint} does not bring back {listed(dict.fromkeys(differ))} "
             f"as they were when run {best.run_id} was judged; have them saved with the model "
-            "(modules_to_save of a PEFT adapter, a registered buffer), have model_init build them "
-            "the same each time, or train the model again with refit(trainer, best)"
+            "(modules_to_save of a PEFT adapter, a persistent buffer), have model_init build them "
+            "the same each time, or train the model again with refit(trainer, best). A callback "
+            "that puts other weights in place to evaluate has to leave them there until the save"
         )
 
 
@@ -242,14 +251,32 @@ def _ends_where_judged(trainer: Any, trial: TrialRecord) -> Iterator[None]:
         return
     end = _End(trainer, **judged)
     loads_best = trainer.args.load_best_model_at_end
+    own, evaluate = vars(trainer).copy(), trainer.evaluate
     trainer.add_callback(end)
+
+    def look_and_evaluate(*args: Any, **kwargs: Any) -> dict[str, float]:
+        if trainer.is_in_train:
+            end.evaluates()
+        metrics: dict[str, float] = evaluate(*args, **kwargs)
+        return metrics
+
+    vars(trainer)["evaluate"] = look_and_evaluate
     try:
         yield
     finally:
         trainer.remove_callback(end)
+        del vars(trainer)["evaluate"]
+        if "evaluate" in own:
+            vars(trainer)["evaluate"] = own["evaluate"]
         trainer.args.load_best_model_at_end = loads_best
     if end.untrained is not None:
         trainer.model.load_state_dict(end.untrained)
+    elif end.judged not in (None, fingerprint(trainer)):
+        raise ArgumentError(
+            f"trial {trial.number} was judged by other weights than training leaves: a callback "
+            "puts them in place to evaluate, such as an average; have it leave them there at the "
+            "end of the training"
+        )
 
 
 def _judged_at(trial: TrialRecord) -> dict[str, int] | None:
@@ -275,6 +302,7 @@ class _End(TrainerCallback):
 
     Attributes:
         untrained: The weights from before the first step, where these are the result; else None.
+        judged: The fingerprint of the weights that were evaluated at the end; None if none were.
     """
 
     def __init__(self, trainer: Any, step: int, of: int = 0, training: int = 1) -> None:
@@ -284,6 +312,13 @@ class _End(TrainerCallback):
         self._training = training
         self._trainings = 0
         self.untrained: dict[str, Any] | None = None
+        self.judged: dict[str, int] | None = None
+
+    def evaluates(self) -> None:
+        """Look at the weights that are judged, where this is the last evaluation."""
+        is_last = self._trainings == self._training
+        if is_last and self._trainer.state.global_step >= self._step:
+            self.judged = fingerprint(self._trainer)
 
     def on_train_begin(
         self,

@@ -66,8 +66,11 @@ def listen(trainer: Trainer, run: TrialRun) -> None:
 
     def evaluate_and_report(*args: Any, **kwargs: Any) -> dict[str, float]:
         planned = trainer.control.should_evaluate
+        is_ours = trainer.is_in_train and not args and kwargs.keys() <= {"ignore_keys"}
+        if is_ours:
+            run.evaluates()
         metrics = evaluate(*args, **kwargs)
-        if trainer.is_in_train and not args and kwargs.keys() <= {"ignore_keys"}:
+        if is_ours:
             run.evaluated(metrics, planned=planned)
         return metrics
 

@@ -18,7 +18,7 @@ from hpsearch.transformers import compat
 from hpsearch.transformers.metrics import Objective
 from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.resume import is_own, read_record, write_record
-from hpsearch.transformers.weights import fingerprint
+from hpsearch.transformers.weights import fingerprint, trained_beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,7 @@ class TrialRun:
         self._trainings = 0
         self._latest: Evaluation | None = None
         self._unreported: Evaluation | None = None
+        self._judged: tuple[int, dict[str, int]] | None = None
         self._saved: list[int] = []
         self._asked_for: set[int] = set()
         self._from_before: set[int] = set()
@@ -113,9 +114,15 @@ class TrialRun:
     def training_begins(self) -> None:
         """Forget what counted where the training begins again, as for a smaller batch size."""
         if self._trainings:
-            self.counting = self._latest = self._unreported = None
+            self.counting = self._latest = self._unreported = self._judged = None
             self._from_before.update(self._saved)
         self._trainings += 1
+
+    def evaluates(self) -> None:
+        """Look at the weights that are judged: a callback may put others back before the save."""
+        saves = self._keep or self.trainer.args.save_strategy != SaveStrategy.NO
+        if saves and self._writes:
+            self._judged = self.trainer.state.global_step, fingerprint(self.trainer)
 
     def evaluated(self, metrics: Mapping[str, Any], *, planned: bool) -> None:
         """Take an evaluation made during training and report it, with its checkpoint if need be.
@@ -276,8 +283,15 @@ class TrialRun:
             values=latest.values if latest is not None and latest.step == step else None,
             counting=None if self.counting is None else self.counting.to_dict(),
             asked_for=step in self._asked_for,
-            **({"weights": fingerprint(self.trainer)} if self._writes else {}),
+            **({"weights": self._weights(step)} if self._writes else {}),
+            beside=trained_beside(self.trainer),
         )
+
+    def _weights(self, step: int) -> dict[str, int]:
+        """Return the fingerprint of the weights that were judged at a step, else of those saved."""
+        judged = self._judged
+        is_judged = judged is not None and judged[0] == step
+        return judged[1] if judged is not None and is_judged else fingerprint(self.trainer)
 
     def _mark(self, step: int, **facts: Any) -> None:
         """Write into a checkpoint whose it is and what is known of it."""

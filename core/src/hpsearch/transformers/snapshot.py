@@ -15,6 +15,7 @@ from transformers import Trainer
 from transformers.trainer_callback import ExportableState
 
 from hpsearch.transformers import compat
+from hpsearch.transformers.settings import process_settings
 from hpsearch.transformers.state import MOST_BYTES, Collection, State, attributes, contents
 
 logger = logging.getLogger("hpsearch")
@@ -38,7 +39,8 @@ class Memory:
         for collection in self._collections:
             collection.begin()
         try:
-            yield
+            with process_settings():
+                yield
         finally:
             for collection in self._collections:
                 collection.end(is_replay=is_replay)
@@ -99,7 +101,10 @@ def restored(trainer: Trainer, memory: Memory) -> Iterator[Trainer]:
     held += compat.inner_parts(trainer)
     own: list[Callable[[], None]] = []
     try:
-        with memory.kept(*_parts(trainer), _tensors_and_modules(trainer.model)):
+        # What a factory has built is new in each trial. A ``model_init`` may return the same model,
+        # or one with parts that the Trainer's own has as well.
+        new = _tensors_and_modules(None if trainer.model_init is not None else trainer.model)
+        with memory.kept(*_parts(trainer), new):
             own += (restore for part in held for restore in attributes(part))
             own.append(contents(handler.callbacks))
             yield trainer
@@ -133,7 +138,7 @@ def _parts(trainer: Trainer) -> tuple[dict[str, object], dict[str, object]]:
 
 
 def _tensors_and_modules(model: Any) -> Iterator[object]:
-    """Yield what a model is made of, which no trial changes: each has a model of its own."""
+    """Yield what a model is made of."""
     if isinstance(model, nn.Module):
         yield from (model, *model.modules(), *model.parameters(), *model.buffers())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import random
 import sys
+from array import array
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,8 +23,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset, Sampler
-from transformers import Trainer, TrainerCallback
+from transformers import GenerationConfig, PretrainedConfig, Trainer, TrainerCallback
 
 from hpsearch.transformers import variables
 from hpsearch.transformers.variables import Watch
@@ -41,6 +44,7 @@ _CONTAINERS: Final = (OrderedDict, dict, list, set, deque)
 _LEARNS_OR_DRAWS: Final = (
     *(nn.Module, TrainerCallback, Dataset, Sampler, torch.Generator, random.Random),
     *(np.random.Generator, np.random.RandomState, np.random.BitGenerator),
+    *(Optimizer, LRScheduler, PretrainedConfig, GenerationConfig),
 )
 _OPAQUE: Final = frozenset({"accelerate", "asyncio", "logging", "multiprocessing", "threading"})
 _ATOMS: Final = (
@@ -208,8 +212,8 @@ class State:
             if value.flags.writeable:
                 is_mapped = isinstance(value, np.memmap)
                 self._keep_numbers(found, None if is_mapped else _array, value.nbytes)
-        elif isinstance(value, bytearray):
-            self._keep_numbers(found, _bytes, len(value))
+        elif isinstance(value, bytearray | array):
+            self._keep_numbers(found, _elements, memoryview(value).nbytes)
         elif isinstance(value, _CONTAINERS):
             self._restore.append(contents(value))
             if len(value) > MOST_OBJECTS:
@@ -263,7 +267,10 @@ def _is_opaque(value: object) -> bool:
 
 
 def _is_restored(value: object) -> bool:
-    """Whether something is put back although only a function uses it: it learns or draws."""
+    """Whether something is put back although only a function uses it.
+
+    It learns or draws, or a model is made from it, as from a configuration.
+    """
     if isinstance(value, torch.Tensor):
         return value.requires_grad
     return isinstance(value, _LEARNS_OR_DRAWS)
@@ -408,8 +415,8 @@ def _array(value: Any) -> Callable[[], None]:
     return restore
 
 
-def _bytes(value: bytearray) -> Callable[[], None]:
-    return partial(value.__setitem__, slice(None), bytes(value))
+def _elements(value: bytearray | array[Any]) -> Callable[[], None]:
+    return partial(value.__setitem__, slice(None), copy.copy(value))
 
 
 def _generator(value: Any) -> Callable[[], None] | None:

@@ -6,13 +6,14 @@ These are their user's: a trial may change them, and they are watched and not pu
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from operator import length_hint
 from pathlib import Path
 from sysconfig import get_paths
-from types import CodeType, FunctionType, GeneratorType, ModuleType
+from types import CodeType, FunctionType, GeneratorType, ModuleType, SimpleNamespace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -73,19 +74,33 @@ def used_by(user: type | FunctionType) -> Iterator[Variable]:
 
 def _used_by_function(function: FunctionType) -> Iterator[Variable]:
     code, around, own = function.__code__, function.__globals__, vars(function)
-    if code.co_filename.startswith(_INSTALLED):
+    if not _is_users_file(code.co_filename):
         return
     user = _name(function)
     for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
         if name != "__class__":
             yield f"{name!r}, which {user} uses", lambda cell=cell: _contents(cell)  # type: ignore[misc]
-    for name in _global_names(code):
-        if name in around and not isinstance(around[name], ModuleType):
+    names = list(_global_names(code))
+    for name in names:
+        if isinstance(around.get(name), ModuleType):
+            yield from _used_of_module(around[name], names, user)
+        elif name in around:
             yield f"{name!r}, which {user} uses", lambda name=name: around.get(name)  # type: ignore[misc]
     for name in own:
         yield f"{name!r} of {user}", lambda name=name: own.get(name)  # type: ignore[misc]
     for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
         yield f"a default value of {user}", lambda value=value: value  # type: ignore[misc]
+
+
+def _used_of_module(module: ModuleType, names: list[str], user: str) -> Iterator[Variable]:
+    """Yield the variables of a user's module that a function may use, which names them."""
+    if not _is_users_file(getattr(module, "__file__", None) or _INSTALLED[0]):
+        return
+    own = vars(module)
+    for name in names:
+        if name in own and not isinstance(own[name], ModuleType):
+            path = f"{name!r} of the module {module.__name__}, which {user} uses"
+            yield path, lambda name=name: own.get(name)  # type: ignore[misc]
 
 
 def _name(user: type | FunctionType) -> str:
@@ -108,7 +123,11 @@ def _global_names(code: CodeType) -> Iterator[str]:
 
 def _is_users_class(cls: type) -> bool:
     file = getattr(sys.modules.get(cls.__module__), "__file__", None) or ""
-    return cls.__module__ != "builtins" and not file.startswith(_INSTALLED)
+    return cls.__module__ != "builtins" and _is_users_file(file)
+
+
+def _is_users_file(name: str) -> bool:
+    return not name.startswith(_INSTALLED)
 
 
 def fingerprint(value: Any, depth: int = _DEPTH) -> Any:
@@ -122,7 +141,8 @@ def _of_contents(value: Any, depth: int) -> tuple[Any, ...]:
     if isinstance(value, torch.Tensor | np.ndarray):
         return value.shape, _of_numbers(value)
     if isinstance(value, list | tuple | deque | dict | set | frozenset):
-        items = value.items() if isinstance(value, dict) else value
+        # The pairs of a dictionary are made for whoever looks, each time with another id.
+        items = chain.from_iterable(value.items()) if isinstance(value, dict) else value
         sample = islice(items, _SAMPLE if depth else 0)
         return len(value), [fingerprint(item, depth - 1) for item in sample]
     if isinstance(value, GeneratorType):
@@ -131,10 +151,16 @@ def _of_contents(value: Any, depth: int) -> tuple[Any, ...]:
     if isinstance(value, Iterator):
         return length_hint(value, -1), repr(value)
     own = getattr(value, "__dict__", None)
-    is_entered = depth and isinstance(own, dict) and _is_users_class(type(value))
-    if not is_entered or isinstance(value, Trainer | FunctionType | type):
+    if not (depth and isinstance(own, dict) and _is_users(value)):
         return ()
     return (fingerprint(own, depth - 1),)
+
+
+def _is_users(value: Any) -> bool:
+    """Whether an object may hold what its user counts or collects."""
+    if isinstance(value, Trainer | FunctionType | type):
+        return False
+    return isinstance(value, SimpleNamespace | Namespace) or _is_users_class(type(value))
 
 
 def _of_numbers(array: Any) -> object:

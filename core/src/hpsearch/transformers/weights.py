@@ -20,18 +20,33 @@ _PART = 2**24
 
 
 def fingerprint(trainer: Any) -> dict[str, int]:
-    """Return a number for each weight and buffer of a Trainer's model, by name.
+    """Return a number for each weight and buffer of a Trainer's model, by name, also unsaved ones.
 
     It is the sum of the tensor's bits, so it is the same on every device, and for a value that is
     kept with more bits than it needs. Nothing is said of a model of which each process has a part.
     """
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         return {}
+    # A buffer that is not persistent is in no checkpoint, and a training may change it.
+    values = {**dict(trainer.model.named_buffers()), **trainer.model.state_dict()}
     return {
         name: _sum_of_bits(value)
-        for name, value in trainer.model.state_dict().items()
+        for name, value in values.items()
         if type(value) in {Tensor, nn.Parameter} and not value.is_meta
     }
+
+
+def trained_beside(trainer: Any) -> int:
+    """Count the tensors that a Trainer trains and its model does not have, such as a loss's."""
+    optimizer = trainer.optimizer
+    if optimizer is None or trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
+        return 0
+    own = set(map(id, trainer.model.parameters()))
+    return sum(
+        value.requires_grad and id(value) not in own
+        for group in optimizer.param_groups
+        for value in group["params"]
+    )
 
 
 def load_weights(trainer: Trainer, checkpoint: str, model: nn.Module) -> None:

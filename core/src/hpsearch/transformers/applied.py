@@ -23,7 +23,7 @@ from hpsearch.transformers.baseline import enqueue_baseline
 from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.metrics import ComputeObjective, Limit, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
-from hpsearch.transformers.quiet import hide_bars
+from hpsearch.transformers.quiet import hide_bars, quiet_loading
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import pickled_by
 from hpsearch.transformers.repeats import Folds, Part, Repeats, check_repeats
@@ -176,9 +176,11 @@ class AppliedObjective:
             TrialPruned: The study wanted the trial stopped.
         """
         try:
-            if self._repeats is None:
-                return self._train(trial)
-            return self._repeats.run(trial, self._train)
+            wanted = self._show_training
+            with quiet_loading(bars=wanted, reports=wanted):
+                if self._repeats is None:
+                    return self._train(trial)
+                return self._repeats.run(trial, self._train)
         except ArgumentError as error:
             raise SearchAborted(error) from error
         finally:
@@ -271,6 +273,7 @@ _JUDGED: Any = SimpleNamespace(
         lr_scheduler_type=None,
     ),
     compute_metrics=True,
+    measured_by="evaluate()",
 )
 """What an objective asks of a Trainer: whatever ``evaluate`` returns counts."""
 
@@ -316,10 +319,12 @@ def _apply(
 def _lent(trainer: AppliesHyperparameters, memory: Memory) -> Iterator[AppliesHyperparameters]:
     """Lend a Trainer to one training, and put its attributes back, those of Trainers in it too."""
     own = vars(trainer).copy()
+    # Each training has a new model, under whatever name the Trainer keeps it.
+    model = getattr(trainer, "model", None)
     parts = {
         f"trainer.{name}": value
         for name, value in own.items()
-        if name != "model" and not isinstance(value, Trainer)
+        if value is not model and not isinstance(value, Trainer)
     }
     with ExitStack() as stack:
         stack.enter_context(memory.kept(parts))

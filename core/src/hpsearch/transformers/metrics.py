@@ -337,7 +337,8 @@ class Objective:
             return "eval_loss, or the sum of what compute_metrics returns", False
         if trainer.compute_metrics is None:
             return "eval_loss", False
-        return "the sum of what compute_metrics returns", False
+        measured_by = getattr(trainer, "measured_by", "compute_metrics")
+        return f"the sum of what {measured_by} returns", False
 
     def wants_preview(self, trainer: Trainer) -> bool:
         """Whether it helps to know the metrics before the first training."""

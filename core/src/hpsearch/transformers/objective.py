@@ -247,7 +247,7 @@ class TrainerObjective:
         reports = self._show_training or (self._factory is not None and not self._has_run)
         self._has_run = True
         try:
-            with quiet_loading(reports=reports):
+            with quiet_loading(bars=self._show_training, reports=reports):
                 return self._run(trial)
         except (ArgumentError, ReplayError) as error:
             raise SearchAborted(error) from error

@@ -56,6 +56,18 @@ def test_a_list_of_names_is_one_for_each_direction(make_trainer, search):
     assert front[0].objective == [metrics["eval_accuracy"], metrics["eval_loss"]]
 
 
+def test_a_study_goes_on_with_the_metric_that_it_has(make_trainer, search, tmp_path):
+    def go_on(name, n_trials):
+        trainer = make_trainer(compute_metrics=scores)
+        options = {"compute_objective": name, "n_trials": n_trials, "resume": n_trials > 1}
+        return search(trainer, LR, storage=tmp_path / "study.db", **options)
+
+    go_on("error", 1)
+    with pytest.raises(ArgumentError, match="the objective is accuracy, which trial 0"):
+        go_on("accuracy", 2)
+    assert len(go_on("eval/error", 2).study.trials) == 2
+
+
 @pytest.mark.parametrize("given", [["accuracy", "eval_loss"], ["accuracy"]])
 def test_names_and_directions_are_as_many(make_trainer, search, given):
     directions = "minimize" if len(given) > 1 else ["minimize", "maximize"]
@@ -309,6 +321,17 @@ def test_the_warning_of_a_largest_loss_is_true(make_trainer, search, given, warn
             search(source["trainer"], LR, trainer_factory=factory, direction="maximize", n_trials=2)
         assert [w for w in seen if "largest loss" in str(w.message)][1:] == []
         assert any("largest loss" in str(w.message) for w in seen) == warned
+
+
+def test_a_direction_against_the_trainers_is_said_once_and_of_the_trainer(
+    make_trainer, search, caplog
+):
+    trainer = make_trainer(
+        compute_metrics=scores, metric_for_best_model="accuracy", greater_is_better=True
+    )
+    with pytest.warns(UserWarning, match="metric_for_best_model is 'accuracy'"):
+        search(trainer, LR, direction="minimize")
+    assert "the space says" not in caplog.text
 
 
 # Constraints.

@@ -26,7 +26,7 @@ from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.quiet import hide_bars, quiet_loading
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import pickled_by
-from hpsearch.transformers.repeats import Folds, Part, Repeats, check_repeats
+from hpsearch.transformers.repeats import Folds, Part, Repeats, check_continued, check_repeats
 from hpsearch.transformers.resume import write_record
 from hpsearch.transformers.snapshot import Memory, restored, start_afresh
 from hpsearch.transformers.tracked import (
@@ -163,6 +163,8 @@ class AppliedObjective:
         if self._repeats is not None:
             self._repeats.check(self._trainer, names)
         self._objective.take_part(study.directions, study.metrics)
+        self._objective.check_continued(study.trials, _JUDGED)
+        check_continued(study.trials, self._repeats)
         self._objective.announce(_JUDGED, None)
         self._run_names.take_over(study.trials)
         if self._baseline and not study.trials:

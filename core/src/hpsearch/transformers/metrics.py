@@ -6,18 +6,20 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from hpsearch.errors import ArgumentError, listed, nearest
+from hpsearch.study.outcome import TrialState
 from hpsearch.study.trial import as_float, as_floats
 from hpsearch.validators import mapping, number, one_of
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainingArguments
 
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.trial import Trial
 
 logger = logging.getLogger("hpsearch")
@@ -372,6 +374,27 @@ class Objective:
                 raise
             except Exception:  # noqa: BLE001 - a trial will show what is wrong with it
                 return
+
+    def check_continued(self, trials: Iterable[TrialRecord], trainer: Trainer | None) -> None:
+        """Refuse to go on with a study whose trials were judged by another metric.
+
+        Raises:
+            ArgumentError: A trial's objective is not the metric that is named now.
+        """
+        for trial in trials:
+            metrics = trial.attrs.get("metrics")
+            if trial.state is not TrialState.COMPLETE or metrics is None:
+                continue
+            named = self.compute if trainer is None else self._named(metrics, trainer.args)
+            if not isinstance(named, Named):
+                continue
+            found = [find_metric(name, metrics) for name in named.names]
+            if None not in found and [metrics[n] for n in found] != list(trial.objectives or ()):
+                raise ArgumentError(
+                    f"the objective is {named}, which trial {trial.number} of this study was not "
+                    "judged by: the two cannot be compared. Go on with the objective that the "
+                    "study has, or begin another study"
+                )
 
     def of(self, metrics: Mapping[str, Any], trainer: Trainer) -> tuple[float, ...]:
         """Return the objective values of one evaluation.

@@ -35,7 +35,7 @@ from hpsearch.transformers.preview import FEW, gets_more_metrics, preview
 from hpsearch.transformers.quiet import hide_bars, quiet_loading
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import Recipe, arguments_travel
-from hpsearch.transformers.repeats import Folds, Part, Repeats, check_repeats
+from hpsearch.transformers.repeats import Folds, Part, Repeats, check_continued, check_repeats
 from hpsearch.transformers.replay import Replay, delete_folder
 from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
 from hpsearch.transformers.run import TrialRun
@@ -170,6 +170,8 @@ class TrainerObjective:
         if trainer is not None and self._reports_checkpoints:
             check_saving(trainer.args)
         self._objective.take_part(study.directions, study.metrics)
+        self._objective.check_continued(study.trials, trainer)
+        check_continued(study.trials, self._repeats)
         metrics = None if trainer is None else self._look_ahead(trainer)
         self._objective.announce(trainer, metrics)
         self._run_names.take_over(study.trials)

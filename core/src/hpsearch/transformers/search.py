@@ -119,6 +119,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     if keep_checkpoints is not None:
         options["plugins"] = [*options.get("plugins", ()), CheckpointKeeper(keep_checkpoints)]
     space = SpaceFunction(hp_space) if callable(hp_space) else hp_space
+    chosen = direction_given(direction)
 
     given: dict[str, Any] = {
         "compute_objective": compute_objective,
@@ -141,11 +142,13 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         return search(
             objective,
             OverruledGoals(
-                DEFAULT_SPACE if space is None else space, _goal(trainer, compute_objective)
+                DEFAULT_SPACE if space is None else space,
+                # Where another direction is given, the objective itself says so.
+                None if chosen is not None else _goal(trainer, compute_objective),
             ),
             backend=backend_name(backend),
             n_trials=n_trials,
-            **{"direction": direction_given(direction), **options, **place},
+            **{"direction": chosen, **options, **place},
         )
 
     rank_timeout = number("rank_timeout", rank_timeout, above=0, kind="a finite number of seconds")

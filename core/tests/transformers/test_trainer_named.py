@@ -12,7 +12,13 @@ from transformers import TrainerCallback, set_seed
 
 import hpsearch
 from hpsearch.errors import ArgumentError, SearchFailedError
-from hpsearch.transformers import TrainerObjective, at_least, at_most, default_objective
+from hpsearch.transformers import (
+    TrainerObjective,
+    at_least,
+    at_most,
+    default_objective,
+    hyperparameter_search,
+)
 from hpsearch.transformers.preview import preview
 
 LR = {"learning_rate": hpsearch.Float(1e-3, 0.2, log=True)}
@@ -259,6 +265,27 @@ def test_the_loss_that_transformers_writes_there_is_nobodys_choice(make_trainer,
     assert trainer.args.metric_for_best_model == "loss"
     best = search(trainer, LR, direction="maximize")
     assert best.objective == best.trial.attrs["metrics"]["eval_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "direction", "shown"),
+    [
+        ("accuracy", {}, True),
+        ("accuracy", {"direction": "minimize"}, False),
+        ("eval_loss", {}, False),
+    ],
+)
+def test_a_direction_that_nobody_said_is_shown(make_trainer, caplog, name, direction, shown):
+    hyperparameter_search(
+        make_trainer(compute_metrics=scores),
+        LR,
+        compute_objective=name,
+        backend="random",
+        n_trials=1,
+        **direction,
+    )
+    line = f"objective: {name}, minimize"
+    assert any(line in r.message for r in caplog.records if r.levelname == "WARNING") == shown
 
 
 def test_a_direction_against_it_counts_with_a_warning(make_trainer, search):

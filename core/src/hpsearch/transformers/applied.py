@@ -90,6 +90,7 @@ class AppliedObjective:
         check_replay: Refused: no such training is repeated.
         repeats: How often each trial trains.
         show_training: Show the progress bars of the Trainers inside.
+        direction_said: Whether the user said in which direction, by whatever means.
         space_function: The define-by-run function that is searched, where there is one.
 
     Raises:
@@ -110,6 +111,7 @@ class AppliedObjective:
         check_replay: bool = False,
         repeats: Repeats | None = None,
         show_training: bool = False,
+        direction_said: bool = True,
         space_function: SpaceFunction | None = None,
     ) -> None:
         check_repeats(repeats, checkpoint=checkpoint)
@@ -133,6 +135,7 @@ class AppliedObjective:
                 "one of them; leave it out"
             )
         self._objective = Objective(compute_objective, objective_from, constraints)
+        self._objective.direction_said = direction_said
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
         self._baseline = baseline

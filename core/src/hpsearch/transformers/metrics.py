@@ -264,6 +264,7 @@ class Objective:
         self.taken_from = taken_from
         self.directions: tuple[str, ...] = ("minimize",)
         self._of_the_space: Named | None = None
+        self.direction_said = True
         self._limits = _as_limits(constraints)
         self._warned: set[str] = set()
         self._said_choice = False
@@ -301,6 +302,8 @@ class Objective:
             metrics: What an evaluation gave, where that is known.
         """
         what, chosen = self._what(trainer, metrics)
+        if not self.direction_said and self._of_the_space is None and not what.endswith("loss"):
+            chosen = False  # a metric to minimize, by default
         # Where nobody chose it, it is said so that it is seen without any setting.
         logger.log(
             logging.INFO if chosen else logging.WARNING,

@@ -82,6 +82,7 @@ class TrainerObjective:
             suggests without returning it is then its own affair, and only what it returns is set.
         repeats: How often each trial trains, as :class:`Folds` or :class:`Seeds`; None for once.
         show_training: Show transformers' own progress bars and its reports of loaded weights.
+        direction_said: Whether the user said in which direction, by whatever means.
         processes: How many processes train each trial together.
 
     Raises:
@@ -104,6 +105,7 @@ class TrainerObjective:
         space_function: SpaceFunction | None = None,
         repeats: Repeats | None = None,
         show_training: bool = False,
+        direction_said: bool = True,
         processes: int = 1,
     ) -> None:
         check_repeats(repeats, checkpoint=checkpoint)
@@ -118,6 +120,7 @@ class TrainerObjective:
         self._recipe = None if trainer is None else Recipe(trainer)
         self._factory = trainer_factory
         self._objective = Objective(compute_objective, objective_from, constraints)
+        self._objective.direction_said = direction_said
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
         self._baseline = baseline

@@ -267,6 +267,17 @@ def test_the_loss_that_transformers_writes_there_is_nobodys_choice(make_trainer,
     assert best.objective == best.trial.attrs["metrics"]["eval_accuracy"]
 
 
+def test_a_factorys_metric_is_not_minimized_by_default(make_trainer):
+    def factory(trial):
+        best = {"metric_for_best_model": "accuracy", "greater_is_better": True}
+        return make_trainer(compute_metrics=scores, **best)
+
+    options = {"trainer_factory": factory, "backend": "random", "n_trials": 1}
+    with pytest.raises(ArgumentError, match="give direction='maximize'"):
+        hyperparameter_search(None, LR, **options)
+    hyperparameter_search(None, LR, direction="maximize", **options)
+
+
 @pytest.mark.parametrize(
     ("name", "direction", "shown"),
     [

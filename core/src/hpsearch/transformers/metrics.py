@@ -488,6 +488,12 @@ class Objective:
         if direction is None or named is None or not is_best_metric(named.names[0], args):
             return
         if len(self.directions) == 1 and direction != self.directions[0]:
+            if not self.direction_said and self._of_the_space is None:  # a factory's Trainer
+                raise ArgumentError(
+                    f"the Trainer's metric_for_best_model is {args.metric_for_best_model!r} with "
+                    f"greater_is_better={args.greater_is_better}, which is not known before "
+                    f"trainer_factory builds it: give direction={direction!r}"
+                )
             self._warn_once(
                 f"direction is {self.directions[0]!r}, and the Trainer's metric_for_best_model is "
                 f"{args.metric_for_best_model!r} with greater_is_better={args.greater_is_better}; "

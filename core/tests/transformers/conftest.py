@@ -252,7 +252,7 @@ class Elsewhere(Executor):
 
     def open(self, history, evaluate):
         self.history = history
-        self.pipe.send(dump_evaluation(evaluate, cloudpickle.dumps))
+        self.pipe.send(dump_evaluation(evaluate, cloudpickle.Pickler))
 
     def submit(self, trial):
         self.trial = trial

@@ -171,6 +171,41 @@ def test_each_trial_has_a_folder_and_a_name(tmp_path):
     assert best.trial.attrs["output_dir"] == str(tmp_path / f"rate-{rate:.2f}")
 
 
+class Setting(Own):
+    """It keeps its model under another name, as SetFit's does."""
+
+    model = property(lambda self: self._model, lambda self, model: vars(self).update(_model=model))
+
+
+def test_a_model_is_no_state_whatever_its_name(tmp_path):
+    """Copying it would take memory, and what it learns of its data is not worth a warning."""
+    seen = []
+
+    def model_init(params):
+        seen.append(trainer.model)
+        trainer.model.words = ["new"]
+        return Model()
+
+    trainer = Setting(tmp_path, model_init)
+    search(trainer, n_trials=1)
+    assert trainer.model is seen[0]
+    assert trainer.model.words == ["new"]
+
+
+def test_trainings_show_no_bars_of_loaded_weights_unless_wanted(tmp_path, monkeypatch):
+    monkeypatch.delenv("HF_HUB_DISABLE_PROGRESS_BARS", raising=False)
+    monkeypatch.setattr(transformers_logging, "_tqdm_active", True)
+    seen = []
+
+    def model_init(params):
+        seen.append(transformers_logging.is_progress_bar_enabled())
+        return Model()
+
+    search(Own(tmp_path, model_init), n_trials=1)
+    search(Own(tmp_path, model_init), n_trials=1, show_training=True)
+    assert seen == [False, True]
+
+
 def test_the_arguments_own_values_are_tried_first(tmp_path):
     best = search(Own(tmp_path, rate=0.4), baseline=True)
     assert best.study.trials[0].params == {"rate": 0.4}

@@ -400,6 +400,23 @@ def test_a_fraction_of_warm_up_steps_is_never_rounded_to_none(make_trainer, sear
         assert best.trial.attrs["arguments"] == {"warmup_steps": 0.5}
 
 
+@pytest.mark.skipif("warmup_ratio" in FIELDS, reason="it is a field of transformers here")
+def test_a_field_that_its_class_passes_on_is_set_where_it_is_read():
+    @dataclasses.dataclass
+    class Passing(TrainingArguments):
+        warmup_ratio: float | None = None
+
+        def __post_init__(self):
+            if self.warmup_ratio is not None:
+                self.warmup_steps, self.warmup_ratio = self.warmup_ratio, None
+            super().__post_init__()
+
+    given = Passing(warmup_ratio=0.1)
+    assert obstacle(Trainer, given, "warmup_ratio") is None
+    changed = with_values(given, {"warmup_ratio": 0.3})
+    assert changed.get_warmup_steps(10) == Passing(warmup_ratio=0.3).get_warmup_steps(10) == 3
+
+
 def test_values_that_transformers_refuses_together_fail_their_trial(make_trainer):
     study = hpsearch.search(
         TrainerObjective(make_trainer()),

@@ -12,7 +12,13 @@ from transformers import TrainerCallback, set_seed
 
 import hpsearch
 from hpsearch.errors import ArgumentError, SearchFailedError
-from hpsearch.transformers import TrainerObjective, at_least, at_most, default_objective
+from hpsearch.transformers import (
+    TrainerObjective,
+    at_least,
+    at_most,
+    default_objective,
+    hyperparameter_search,
+)
 from hpsearch.transformers.preview import preview
 
 LR = {"learning_rate": hpsearch.Float(1e-3, 0.2, log=True)}
@@ -54,6 +60,18 @@ def test_a_list_of_names_is_one_for_each_direction(make_trainer, search):
     )
     metrics = front[0].trial.attrs["metrics"]
     assert front[0].objective == [metrics["eval_accuracy"], metrics["eval_loss"]]
+
+
+def test_a_study_goes_on_with_the_metric_that_it_has(make_trainer, search, tmp_path):
+    def go_on(name, n_trials):
+        trainer = make_trainer(compute_metrics=scores)
+        options = {"compute_objective": name, "n_trials": n_trials, "resume": n_trials > 1}
+        return search(trainer, LR, storage=tmp_path / "study.db", **options)
+
+    go_on("error", 1)
+    with pytest.raises(ArgumentError, match="the objective is accuracy, which trial 0"):
+        go_on("accuracy", 2)
+    assert len(go_on("eval/error", 2).study.trials) == 2
 
 
 @pytest.mark.parametrize("given", [["accuracy", "eval_loss"], ["accuracy"]])
@@ -249,6 +267,38 @@ def test_the_loss_that_transformers_writes_there_is_nobodys_choice(make_trainer,
     assert best.objective == best.trial.attrs["metrics"]["eval_accuracy"]
 
 
+def test_a_factorys_metric_is_not_minimized_by_default(make_trainer):
+    def factory(trial):
+        best = {"metric_for_best_model": "accuracy", "greater_is_better": True}
+        return make_trainer(compute_metrics=scores, **best)
+
+    options = {"trainer_factory": factory, "backend": "random", "n_trials": 1}
+    with pytest.raises(ArgumentError, match="give direction='maximize'"):
+        hyperparameter_search(None, LR, **options)
+    hyperparameter_search(None, LR, direction="maximize", **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "direction", "shown"),
+    [
+        ("accuracy", {}, True),
+        ("accuracy", {"direction": "minimize"}, False),
+        ("eval_loss", {}, False),
+    ],
+)
+def test_a_direction_that_nobody_said_is_shown(make_trainer, caplog, name, direction, shown):
+    hyperparameter_search(
+        make_trainer(compute_metrics=scores),
+        LR,
+        compute_objective=name,
+        backend="random",
+        n_trials=1,
+        **direction,
+    )
+    line = f"objective: {name}, minimize"
+    assert any(line in r.message for r in caplog.records if r.levelname == "WARNING") == shown
+
+
 def test_a_direction_against_it_counts_with_a_warning(make_trainer, search):
     trainer = make_trainer(compute_metrics=scores, metric_for_best_model="accuracy")
     with pytest.warns(UserWarning, match="'minimize'.*'accuracy' with greater_is_better=True") as w:
@@ -309,6 +359,17 @@ def test_the_warning_of_a_largest_loss_is_true(make_trainer, search, given, warn
             search(source["trainer"], LR, trainer_factory=factory, direction="maximize", n_trials=2)
         assert [w for w in seen if "largest loss" in str(w.message)][1:] == []
         assert any("largest loss" in str(w.message) for w in seen) == warned
+
+
+def test_a_direction_against_the_trainers_is_said_once_and_of_the_trainer(
+    make_trainer, search, caplog
+):
+    trainer = make_trainer(
+        compute_metrics=scores, metric_for_best_model="accuracy", greater_is_better=True
+    )
+    with pytest.warns(UserWarning, match="metric_for_best_model is 'accuracy'"):
+        search(trainer, LR, direction="minimize")
+    assert "the space says" not in caplog.text
 
 
 # Constraints.

@@ -297,7 +297,7 @@ def test_what_cannot_travel_is_named(make_trainer, elsewhere, spoil, named, trai
         trainer.train()
     spoil(trainer)
     with pytest.raises(ArgumentError, match=f"cannot go there: {named} .*lock") as caught:
-        dump_evaluation(Evaluate(TrainerObjective(trainer), None, 1), cloudpickle.dumps)
+        dump_evaluation(Evaluate(TrainerObjective(trainer), None, 1), cloudpickle.Pickler)
     assert str(caught.value).count(";") == 0
 
 
@@ -305,7 +305,7 @@ def test_what_cannot_travel_is_named(make_trainer, elsewhere, spoil, named, trai
 def test_a_function_of_the_search_that_cannot_travel_is_named(make_trainer, elsewhere, name):
     objective = TrainerObjective(make_trainer(), **{name: holds_a_lock})
     with pytest.raises(ArgumentError, match=f"cannot go there: {name} uses 'LOCK'"):
-        dump_evaluation(Evaluate(objective, None, 1), cloudpickle.dumps)
+        dump_evaluation(Evaluate(objective, None, 1), cloudpickle.Pickler)
 
 
 @pytest.mark.parametrize("held", [1, LOCK])
@@ -314,7 +314,7 @@ def test_trainers_pickle_as_before_afterwards(make_trainer, held):
     trainer.note = held
     objective = TrainerObjective(trainer)
     with contextlib.suppress(ArgumentError):
-        dump_evaluation(Evaluate(objective, None, 1), cloudpickle.dumps)
+        dump_evaluation(Evaluate(objective, None, 1), cloudpickle.Pickler)
     assert OwnClass not in copyreg.dispatch_table
 
 

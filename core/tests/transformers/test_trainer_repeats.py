@@ -268,6 +268,16 @@ def test_an_interrupted_trial_trains_all_again(make_trainer, search, tmp_path, t
     assert all(len(trial.attrs["repeats"]) == 2 for trial in best.study.trials)
 
 
+@pytest.mark.parametrize(
+    ("then", "now"), [(Folds(2), Seeds(2)), (Folds(2), None), (None, Seeds(2))]
+)
+def test_a_study_goes_on_with_the_repeats_that_it_has(make_trainer, search, tmp_path, then, now):
+    storage = tmp_path / "study.db"
+    search(make_trainer(), LR, repeats=then, storage=storage)
+    with pytest.raises(ArgumentError, match="of this study was trained"):
+        search(make_trainer(), LR, repeats=now, storage=storage, n_trials=2, resume=True)
+
+
 # The model.
 
 

@@ -321,6 +321,7 @@ def sentence_transformers(folder):
     def hp_space(trial):
         return {
             "per_device_train_batch_size": trial.suggest_int("per_device_train_batch_size", 2, 4),
+            "warmup_ratio": trial.suggest_float("warmup_ratio", 0, 0.3),
             "learning_rate": trial.suggest_float("learning_rate", 1e-6, 1e-4, log=True),
         }
 

@@ -86,6 +86,7 @@ def test_without_a_number_of_workers_there_is_one(search):
 
 
 SCRIPT = """
+import pickle
 import sys
 import hpsearch
 
@@ -95,7 +96,8 @@ class Squarer:
         return FACTOR * x * x
 
 def objective(trial):
-    return Squarer().square(trial["x"]) + len(sys.argv)
+    squarer = pickle.loads(pickle.dumps(Squarer()))  # as a Trainer does with its arguments
+    return squarer.square(trial["x"]) + len(sys.argv)
 
 print("running", __name__)
 study = hpsearch.search(

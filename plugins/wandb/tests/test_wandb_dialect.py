@@ -194,9 +194,11 @@ def test_other_ways_of_writing_a_space_are_not_taken_for_a_sweep_config(other):
 
 def test_another_backend_says_what_it_ignores(caplog):
     caplog.set_level("INFO", logger="hpsearch")
-    config = {"method": "bayes", "early_terminate": {}, "parameters": {"x": {"min": 0.0, "max": 1}}}
+    metric = {"name": "loss", "goal": "minimize", "target": 0.1}
+    config = {"method": "bayes", "metric": metric, "early_terminate": {}}
+    config["parameters"] = {"x": {"min": 0.0, "max": 1}}
     hpsearch.search(lambda t: t["x"], config, backend="random", n_trials=1, progress=False)
-    assert "'method', 'early_terminate'" in caplog.text
+    assert "has 'method', 'early_terminate', 'metric.target', which" in caplog.text
 
 
 def test_a_parameter_of_wandbs_own_is_refused_by_another_backend_by_name():

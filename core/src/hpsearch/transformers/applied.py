@@ -23,10 +23,10 @@ from hpsearch.transformers.baseline import enqueue_baseline
 from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.metrics import ComputeObjective, Limit, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
-from hpsearch.transformers.quiet import hide_bars
+from hpsearch.transformers.quiet import hide_bars, quiet_loading
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import pickled_by
-from hpsearch.transformers.repeats import Folds, Part, Repeats, check_repeats
+from hpsearch.transformers.repeats import Folds, Part, Repeats, check_continued, check_repeats
 from hpsearch.transformers.resume import write_record
 from hpsearch.transformers.snapshot import Memory, restored, start_afresh
 from hpsearch.transformers.tracked import (
@@ -90,6 +90,7 @@ class AppliedObjective:
         check_replay: Refused: no such training is repeated.
         repeats: How often each trial trains.
         show_training: Show the progress bars of the Trainers inside.
+        direction_said: Whether the user said in which direction, by whatever means.
         space_function: The define-by-run function that is searched, where there is one.
 
     Raises:
@@ -110,6 +111,7 @@ class AppliedObjective:
         check_replay: bool = False,
         repeats: Repeats | None = None,
         show_training: bool = False,
+        direction_said: bool = True,
         space_function: SpaceFunction | None = None,
     ) -> None:
         check_repeats(repeats, checkpoint=checkpoint)
@@ -133,6 +135,7 @@ class AppliedObjective:
                 "one of them; leave it out"
             )
         self._objective = Objective(compute_objective, objective_from, constraints)
+        self._objective.direction_said = direction_said
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
         self._baseline = baseline
@@ -163,6 +166,8 @@ class AppliedObjective:
         if self._repeats is not None:
             self._repeats.check(self._trainer, names)
         self._objective.take_part(study.directions, study.metrics)
+        self._objective.check_continued(study.trials, _JUDGED)
+        check_continued(study.trials, self._repeats)
         self._objective.announce(_JUDGED, None)
         self._run_names.take_over(study.trials)
         if self._baseline and not study.trials:
@@ -176,9 +181,11 @@ class AppliedObjective:
             TrialPruned: The study wanted the trial stopped.
         """
         try:
-            if self._repeats is None:
-                return self._train(trial)
-            return self._repeats.run(trial, self._train)
+            wanted = self._show_training
+            with quiet_loading(bars=wanted, reports=wanted):
+                if self._repeats is None:
+                    return self._train(trial)
+                return self._repeats.run(trial, self._train)
         except ArgumentError as error:
             raise SearchAborted(error) from error
         finally:
@@ -271,6 +278,7 @@ _JUDGED: Any = SimpleNamespace(
         lr_scheduler_type=None,
     ),
     compute_metrics=True,
+    measured_by="evaluate()",
 )
 """What an objective asks of a Trainer: whatever ``evaluate`` returns counts."""
 
@@ -316,10 +324,12 @@ def _apply(
 def _lent(trainer: AppliesHyperparameters, memory: Memory) -> Iterator[AppliesHyperparameters]:
     """Lend a Trainer to one training, and put its attributes back, those of Trainers in it too."""
     own = vars(trainer).copy()
+    # Each training has a new model, under whatever name the Trainer keeps it.
+    model = getattr(trainer, "model", None)
     parts = {
         f"trainer.{name}": value
         for name, value in own.items()
-        if name != "model" and not isinstance(value, Trainer)
+        if value is not model and not isinstance(value, Trainer)
     }
     with ExitStack() as stack:
         stack.enter_context(memory.kept(parts))

@@ -69,6 +69,11 @@ _ALIASES = {
 }
 """Old names that 5.x overwrites with the value of their new one."""
 
+_PASSED_ON = {"warmup_ratio": "warmup_steps"}
+"""Fields of 4.x that 5.x lacks, and where a ``__post_init__`` that still takes them puts them.
+
+So it is in sentence-transformers, whose page on hyperparameter optimisation searches this one."""
+
 _CLOSE = 0.85
 """How like a live field's name another name must be to be taken for a slip: ``warmup_step`` and
 ``learnig_rate`` are, ``head_learning_rate`` and ``lora_rank`` are not."""
@@ -93,7 +98,7 @@ def obstacle(trainer: type[Trainer], args: TrainingArguments, name: str) -> str 
         return None
     if name in _read_by_constructors(cls):
         return _BUILT.format(name=name)
-    if name in _read_by_post_init(made_of):
+    if name in _read_by_post_init(made_of) and name not in _PASSED_ON:
         return _FINISHED.format(name=name, args=made_of.__name__)
     return None
 
@@ -152,16 +157,23 @@ def with_values(args: TrainingArguments, values: Mapping[str, Any]) -> TrainingA
     changed = copy.copy(args)
     given = {name: typed(args, name, value) for name, value in values.items()}
     for name, value in given.items():
-        setattr(changed, name, value)
+        setattr(changed, _read_as(args, name), value)
     if given:
         check_again(changed)
     for name, value in given.items():
-        kept = getattr(changed, name)
+        kept = getattr(changed, _read_as(args, name))
         if kept != value:
             raise ArgumentError(
                 f"{name!r} was set to {value!r}, and {type(args).__name__} made it {kept!r}"
             )
     return changed
+
+
+def _read_as(args: TrainingArguments, name: str) -> str:
+    """Return the field that a training reads for another one; else the name itself."""
+    made_of: Any = type(args)
+    passed_on = name not in declared_by_transformers() and name in _read_by_post_init(made_of)
+    return _PASSED_ON.get(name, name) if passed_on else name
 
 
 def check_again(args: TrainingArguments) -> None:

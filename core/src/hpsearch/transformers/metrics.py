@@ -6,18 +6,20 @@ import logging
 import math
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from hpsearch.errors import ArgumentError, listed, nearest
+from hpsearch.study.outcome import TrialState
 from hpsearch.study.trial import as_float, as_floats
 from hpsearch.validators import mapping, number, one_of
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainingArguments
 
+    from hpsearch.study.record import TrialRecord
     from hpsearch.study.trial import Trial
 
 logger = logging.getLogger("hpsearch")
@@ -262,6 +264,7 @@ class Objective:
         self.taken_from = taken_from
         self.directions: tuple[str, ...] = ("minimize",)
         self._of_the_space: Named | None = None
+        self.direction_said = True
         self._limits = _as_limits(constraints)
         self._warned: set[str] = set()
         self._said_choice = False
@@ -299,6 +302,8 @@ class Objective:
             metrics: What an evaluation gave, where that is known.
         """
         what, chosen = self._what(trainer, metrics)
+        if not self.direction_said and self._of_the_space is None and not what.endswith("loss"):
+            chosen = False  # a metric to minimize, by default
         # Where nobody chose it, it is said so that it is seen without any setting.
         logger.log(
             logging.INFO if chosen else logging.WARNING,
@@ -337,7 +342,8 @@ class Objective:
             return "eval_loss, or the sum of what compute_metrics returns", False
         if trainer.compute_metrics is None:
             return "eval_loss", False
-        return "the sum of what compute_metrics returns", False
+        measured_by = getattr(trainer, "measured_by", "compute_metrics")
+        return f"the sum of what {measured_by} returns", False
 
     def wants_preview(self, trainer: Trainer) -> bool:
         """Whether it helps to know the metrics before the first training."""
@@ -371,6 +377,27 @@ class Objective:
                 raise
             except Exception:  # noqa: BLE001 - a trial will show what is wrong with it
                 return
+
+    def check_continued(self, trials: Iterable[TrialRecord], trainer: Trainer | None) -> None:
+        """Refuse to go on with a study whose trials were judged by another metric.
+
+        Raises:
+            ArgumentError: A trial's objective is not the metric that is named now.
+        """
+        for trial in trials:
+            metrics = trial.attrs.get("metrics")
+            if trial.state is not TrialState.COMPLETE or metrics is None:
+                continue
+            named = self.compute if trainer is None else self._named(metrics, trainer.args)
+            if not isinstance(named, Named):
+                continue
+            found = [find_metric(name, metrics) for name in named.names]
+            if None not in found and [metrics[n] for n in found] != list(trial.objectives or ()):
+                raise ArgumentError(
+                    f"the objective is {named}, which trial {trial.number} of this study was not "
+                    "judged by: the two cannot be compared. Go on with the objective that the "
+                    "study has, or begin another study"
+                )
 
     def of(self, metrics: Mapping[str, Any], trainer: Trainer) -> tuple[float, ...]:
         """Return the objective values of one evaluation.
@@ -461,6 +488,12 @@ class Objective:
         if direction is None or named is None or not is_best_metric(named.names[0], args):
             return
         if len(self.directions) == 1 and direction != self.directions[0]:
+            if not self.direction_said and self._of_the_space is None:  # a factory's Trainer
+                raise ArgumentError(
+                    f"the Trainer's metric_for_best_model is {args.metric_for_best_model!r} with "
+                    f"greater_is_better={args.greater_is_better}, which is not known before "
+                    f"trainer_factory builds it: give direction={direction!r}"
+                )
             self._warn_once(
                 f"direction is {self.directions[0]!r}, and the Trainer's metric_for_best_model is "
                 f"{args.metric_for_best_model!r} with greater_is_better={args.greater_is_better}; "

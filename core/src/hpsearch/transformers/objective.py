@@ -35,7 +35,7 @@ from hpsearch.transformers.preview import FEW, gets_more_metrics, preview
 from hpsearch.transformers.quiet import hide_bars, quiet_loading
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import Recipe, arguments_travel
-from hpsearch.transformers.repeats import Folds, Part, Repeats, check_repeats
+from hpsearch.transformers.repeats import Folds, Part, Repeats, check_continued, check_repeats
 from hpsearch.transformers.replay import Replay, delete_folder
 from hpsearch.transformers.resume import check_saving, resume_from_checkpoint
 from hpsearch.transformers.run import TrialRun
@@ -82,6 +82,7 @@ class TrainerObjective:
             suggests without returning it is then its own affair, and only what it returns is set.
         repeats: How often each trial trains, as :class:`Folds` or :class:`Seeds`; None for once.
         show_training: Show transformers' own progress bars and its reports of loaded weights.
+        direction_said: Whether the user said in which direction, by whatever means.
         processes: How many processes train each trial together.
 
     Raises:
@@ -104,6 +105,7 @@ class TrainerObjective:
         space_function: SpaceFunction | None = None,
         repeats: Repeats | None = None,
         show_training: bool = False,
+        direction_said: bool = True,
         processes: int = 1,
     ) -> None:
         check_repeats(repeats, checkpoint=checkpoint)
@@ -118,6 +120,7 @@ class TrainerObjective:
         self._recipe = None if trainer is None else Recipe(trainer)
         self._factory = trainer_factory
         self._objective = Objective(compute_objective, objective_from, constraints)
+        self._objective.direction_said = direction_said
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
         self._baseline = baseline
@@ -170,6 +173,8 @@ class TrainerObjective:
         if trainer is not None and self._reports_checkpoints:
             check_saving(trainer.args)
         self._objective.take_part(study.directions, study.metrics)
+        self._objective.check_continued(study.trials, trainer)
+        check_continued(study.trials, self._repeats)
         metrics = None if trainer is None else self._look_ahead(trainer)
         self._objective.announce(trainer, metrics)
         self._run_names.take_over(study.trials)
@@ -247,7 +252,7 @@ class TrainerObjective:
         reports = self._show_training or (self._factory is not None and not self._has_run)
         self._has_run = True
         try:
-            with quiet_loading(reports=reports):
+            with quiet_loading(bars=self._show_training, reports=reports):
                 return self._run(trial)
         except (ArgumentError, ReplayError) as error:
             raise SearchAborted(error) from error

@@ -20,20 +20,21 @@ def hide_bars(trainer: Trainer) -> None:
 
 
 @contextmanager
-def quiet_loading(*, reports: bool) -> Iterator[None]:
+def quiet_loading(*, bars: bool, reports: bool) -> Iterator[None]:
     """Show neither bars nor reports of weights that are loaded, for as long as it lasts.
 
     What the user has set stays: bars that an environment variable asks for, and reports where the
     log of transformers is to show more than warnings.
 
     Args:
+        bars: Whether to show bars all the same.
         reports: Whether to show reports all the same.
     """
-    bars = transformers_logging.is_progress_bar_enabled()
-    bars = bars and "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ
+    shown = not bars and transformers_logging.is_progress_bar_enabled()
+    hides_bars = shown and "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ
     reports = reports or transformers_logging.get_verbosity() < logging.WARNING
     loggers = [] if reports else [logging.getLogger(name) for name in compat.LOADING_LOGGERS]
-    if bars:
+    if hides_bars:
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     for logger in loggers:
         logger.addFilter(_is_no_report)
@@ -42,7 +43,7 @@ def quiet_loading(*, reports: bool) -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeFilter(_is_no_report)
-        if bars:
+        if hides_bars:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 

@@ -8,13 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from statistics import fmean
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from torch.utils.data import Subset
 
 from hpsearch.errors import ArgumentError, TrialPruned, brief, listed, nearest
+from hpsearch.study.outcome import TrialState
 from hpsearch.study.trial import Trial
 from hpsearch.validators import whole
+
+if TYPE_CHECKING:
+    from hpsearch.study.record import TrialRecord
 
 logger = logging.getLogger("hpsearch")
 
@@ -290,6 +294,25 @@ def check_repeats(repeats: Any, *, checkpoint: bool) -> None:
             f"keep_checkpoints keeps a trial's model, and with repeats={repeats!r} a trial has "
             f"{repeats.count}; leave it out, and train the best run's model by refit(trainer, best)"
         )
+
+
+def check_continued(trials: Iterable[TrialRecord], repeats: Repeats | None) -> None:
+    """Raise :class:`ArgumentError` if a study's trials were trained otherwise than the next ones.
+
+    Args:
+        trials: Those that the study has; what has no metrics was not trained by a Trainer.
+        repeats: How the next trials train.
+    """
+    now = [] if repeats is None else [f"{repeats.label}-{n}" for n in range(repeats.count)]
+    for trial in trials:
+        if trial.state is TrialState.COMPLETE and "metrics" in trial.attrs:
+            then = [part["name"] for part in trial.attrs.get("repeats", ())]
+            if then != now:
+                raise ArgumentError(
+                    f"repeats is {repeats!r}, and trial {trial.number} of this study was trained "
+                    f"{'once' if not then else f'as {listed(then)}'}: the two cannot be compared. "
+                    "Go on with the repeats that the study has, or begin another study"
+                )
 
 
 def _check_evaluator(trainer: Any) -> None:

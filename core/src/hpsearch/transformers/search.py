@@ -119,6 +119,9 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     if keep_checkpoints is not None:
         options["plugins"] = [*options.get("plugins", ()), CheckpointKeeper(keep_checkpoints)]
     space = SpaceFunction(hp_space) if callable(hp_space) else hp_space
+    chosen = direction_given(direction)
+    # Where another direction is given, the objective itself says so.
+    goal = None if chosen is not None else _goal(trainer, compute_objective)
 
     given: dict[str, Any] = {
         "compute_objective": compute_objective,
@@ -130,6 +133,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         "check_replay": check_replay,
         "repeats": repeats,
         "show_training": show_training,
+        "direction_said": chosen is not None or goal is not None,
         "space_function": space if isinstance(space, SpaceFunction) else None,
     }
 
@@ -140,12 +144,10 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
     def run(objective: TrainerObjective | AppliedObjective, **place: Any) -> Study:
         return search(
             objective,
-            OverruledGoals(
-                DEFAULT_SPACE if space is None else space, _goal(trainer, compute_objective)
-            ),
+            OverruledGoals(DEFAULT_SPACE if space is None else space, goal),
             backend=backend_name(backend),
             n_trials=n_trials,
-            **{"direction": direction_given(direction), **options, **place},
+            **{"direction": chosen, **options, **place},
         )
 
     rank_timeout = number("rank_timeout", rank_timeout, above=0, kind="a finite number of seconds")

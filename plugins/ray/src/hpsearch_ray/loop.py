@@ -53,7 +53,7 @@ def run(
         BackendError: Ray cannot be reached, or failed.
         KeyboardInterrupt: Ctrl-C ended the run, in order.
     """
-    packed = dump_evaluation(evaluate, ray.cloudpickle.dumps)
+    packed = dump_evaluation(evaluate, ray.cloudpickle.Pickler)
     driver = Driver(study, setup)
     with connected(options):
         try:

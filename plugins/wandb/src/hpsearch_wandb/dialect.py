@@ -72,8 +72,11 @@ class WandbDialect(Dialect):
         return Space(read_parameters, groups=groups)
 
     def extra_settings(self, native: Mapping[str, Any]) -> tuple[str, ...]:
-        """Name what the config says in addition to its parameters."""
-        return tuple(section for section in native if section != "parameters")
+        """Name what the config says beside its parameters and its metric's name and goal."""
+        metric = native.get("metric")
+        more = metric.keys() - {"name", "goal"} if isinstance(metric, Mapping) else ()
+        sections = tuple(section for section in native if section not in ("parameters", "metric"))
+        return (*sections, *(f"metric.{key}" for key in sorted(more)))
 
     def goals(self, native: Mapping[str, Any]) -> tuple[str, ...] | None:
         """Return the goal of the sweep's metric, if it states one."""

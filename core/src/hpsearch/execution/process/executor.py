@@ -90,7 +90,7 @@ class ProcessExecutor(Executor):
         self._packed = TemporaryFile(prefix="hpsearch-")  # noqa: SIM115 - close() closes it
         self._end_on_sigterm()
         try:
-            self._packed.write(dump_evaluation(evaluate, cloudpickle.dumps))
+            self._packed.write(dump_evaluation(evaluate, cloudpickle.Pickler))
             self._packed.flush()
             wanted = (self.n_workers, control.remaining, control.study.capabilities.max_parallel)
             for _ in range(min(number for number in wanted if number is not None)):

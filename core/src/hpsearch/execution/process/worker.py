@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _PROGRAM = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from hpsearch.execution.process.inside import main; main()"
+    "from hpsearch.execution.process import inside; inside.main()"
 )
 """What a worker runs. It does not run the user's script again, so that needs no guard.
 

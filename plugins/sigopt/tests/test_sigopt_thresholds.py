@@ -167,7 +167,9 @@ def test_the_trials_evaluation_may_say_a_metric():
 
 
 @pytest.mark.parametrize("backend", ["random", "sigopt"])
-@pytest.mark.parametrize("value", [None, math.nan, "much"], ids=str)
+@pytest.mark.parametrize(
+    "value", [None, math.nan, "much", 10**400], ids=["no", "nan", "text", "huge"]
+)
 def test_a_metric_that_no_trial_says_ends_the_search_at_once(backend, value):
     def silent(trial):
         trial.annotate("speed", 3)
@@ -207,6 +209,7 @@ def test_a_constraint_that_the_objective_sets_itself_stays():
     [
         ([LOSS, {**MEMORY, "treshold": 1}], "Did you mean 'threshold'"),
         ([LOSS, {**MEMORY, "threshold": math.nan}], "threshold of 'memory' is nan, expected a fin"),
+        ([LOSS, {**MEMORY, "threshold": 10**400}], "threshold of 'memory' is 10"),
         ([{**LOSS, "threshold": "low"}], "threshold of 'loss' is 'low', expected a finite"),
         ("loss", "metrics is 'loss'"),
         ([{"name": "a"}, {"name": "b"}, MEMORY], "2 to optimise .* 1 direction;"),

@@ -237,6 +237,7 @@ STUDIES = [
                 """'[{"metric":1,"bound":2,"at_most":true,"objective":null}]'""",
                 """'[{"metric":"a","bound":"2","at_most":true,"objective":null}]'""",
                 """'[{"metric":"a","bound":2,"at_most":1,"objective":null}]'""",
+                f"""'[{{"metric":"a","bound":{10**400},"at_most":true,"objective":null}}]'""",
                 """'[{"metric":"a","bound":2,"at_most":true,"objective":5}]'""",
                 """'[{"metric":"a","bound":2,"at_most":true,"objective":true}]'""",
             ),

@@ -458,6 +458,23 @@ def test_an_error_in_a_plugin_never_counts_as_a_death(path, caplog):
     assert study.counts()["complete"] == 12
 
 
+def test_an_error_after_an_interrupt_is_not_taken_for_a_lost_journal(path, caplog):
+    class Broken(hpsearch.pruners.Pruner):
+        def should_prune(self, *_):
+            raise RuntimeError("lost")
+
+    def report(trial):
+        trial.report(0.0, 0)
+        return value(trial)
+
+    with pytest.raises(SearchInterrupted):
+        search(ctrl_c_at(2), path)
+    with pytest.raises(BackendError, match="pruner Broken failed in hpsearch_report"):
+        search(report, path, pruner=Broken())
+    assert "deleted or replaced" not in caplog.text
+    assert search(value, path).counts()["complete"] == 12
+
+
 # Enqueued trials.
 
 QUEUE = [{"x": 0.1, "n": 1}, {"x": 0.2, "n": 2}, {"x": 0.3, "n": 3}]

@@ -49,6 +49,11 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+def is_finite(value: object) -> TypeGuard[float]:
+    """Whether it is a real number that a float can hold, which not every int is; no NaN."""
+    return is_number(value) and abs(value) <= sys.float_info.max
+
+
 def whole(
     name: str,
     value: object,
@@ -110,13 +115,7 @@ def number(
 
     The error calls it what ``kind`` says.
     """
-    if (
-        is_number(value)
-        # False for NaN, and for an int that no float can hold.
-        and abs(value) <= sys.float_info.max
-        and value >= least
-        and value > above
-    ):
+    if is_finite(value) and value >= least and value > above:
         return int(value) if isinstance(value, Integral) else float(value)
     bound = f" of at least {least}" if least > -math.inf else ""
     bound += f" above {above}" if above > -math.inf else ""

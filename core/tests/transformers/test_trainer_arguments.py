@@ -348,6 +348,7 @@ def test_precision_is_refused_from_a_factory_too(make_trainer, search):
         ("lr_scheduler_type", "cosin"),
         ("optim", "adamm"),
         ("seed", "17.5"),
+        ("seed", "9" * 400),
     ],
 )
 def test_a_value_of_another_type_is_refused_before_the_first_trial(

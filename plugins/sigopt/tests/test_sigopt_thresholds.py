@@ -79,6 +79,35 @@ def test_thresholds_given_at_a_resume_judge_the_earlier_trials(tmp_path):
     check(load(journal))
 
 
+@pytest.mark.parametrize("bar", [True, None], ids=["bar", "lines"])
+@pytest.mark.parametrize("n_trials", [8, 9])
+def test_thresholds_given_at_a_resume_count_in_the_progress(
+    bar, n_trials, tmp_path, capsys, caplog
+):
+    """Trials of earlier runs are judged after the observers have counted them."""
+    journal = tmp_path / "journal.db"
+    lowest = search({"x": Float(0, 1)}, storage=journal).best.objective
+    with caplog.at_level("INFO", "hpsearch"):
+        study = search(storage=journal, resume=True, n_trials=n_trials, progress=bar)
+    said = (capsys.readouterr().err if bar else caplog.text).split("best=")
+    assert f"{lowest:.6g}" != f"{study.best.objective:.6g}"
+    if bar or n_trials == 9:
+        assert said[-1].startswith(f"{study.best.objective:.6g}")
+
+
+def test_optuna_hears_of_thresholds_beside_its_own_constraints():
+    optuna = pytest.importorskip("optuna")
+    if not hasattr(optuna.trial.FrozenTrial, "constraints"):
+        pytest.skip("Optuna 4 keeps what constraints_func answers alone")
+
+    with pytest.warns(FutureWarning, match="constraints_func"):
+        sampler = optuna.samplers.TPESampler(constraints_func=lambda _: (-1.0,), seed=1)
+    study = search(backend="optuna", sampler=sampler)
+    told = [trial.constraints for trial in study.native.trials]
+    assert told == [trial.constraints for trial in study.trials]
+    assert told[0].keys() == {"memory", "speed", "0"}
+
+
 @pytest.mark.parametrize(
     ("metrics", "problem"),
     [
@@ -138,7 +167,9 @@ def test_the_trials_evaluation_may_say_a_metric():
 
 
 @pytest.mark.parametrize("backend", ["random", "sigopt"])
-@pytest.mark.parametrize("value", [None, math.nan, "much"], ids=str)
+@pytest.mark.parametrize(
+    "value", [None, math.nan, "much", 10**400], ids=["no", "nan", "text", "huge"]
+)
 def test_a_metric_that_no_trial_says_ends_the_search_at_once(backend, value):
     def silent(trial):
         trial.annotate("speed", 3)
@@ -178,6 +209,7 @@ def test_a_constraint_that_the_objective_sets_itself_stays():
     [
         ([LOSS, {**MEMORY, "treshold": 1}], "Did you mean 'threshold'"),
         ([LOSS, {**MEMORY, "threshold": math.nan}], "threshold of 'memory' is nan, expected a fin"),
+        ([LOSS, {**MEMORY, "threshold": 10**400}], "threshold of 'memory' is 10"),
         ([{**LOSS, "threshold": "low"}], "threshold of 'loss' is 'low', expected a finite"),
         ("loss", "metrics is 'loss'"),
         ([{"name": "a"}, {"name": "b"}, MEMORY], "2 to optimise .* 1 direction;"),

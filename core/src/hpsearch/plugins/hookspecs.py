@@ -146,9 +146,9 @@ def hpsearch_constrain(study: Study, trial: TrialRecord) -> Mapping[str, float] 
     """Say what constraints the engine sees in a trial that is complete or pruned.
 
     Called once, before anyone is told of the trial, and for each resumed trial, whose record has
-    what was answered in the earlier run. The values become part of the record, so the journal,
-    every export and the choice of the best run know them. A value that the record has under that
-    name already stays.
+    what was answered in the earlier run. What the study's thresholds say is in the record by then.
+    The values become part of the record, so the journal, every export and the choice of the best
+    run know them. A value that the record has under that name already stays.
 
     Returns:
         Name to value, feasible where at most 0; None or an empty mapping for no constraints.

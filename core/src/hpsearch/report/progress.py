@@ -52,6 +52,12 @@ class _Progress:
         self._points: list[Costs] = []
         self._on_front = 0
         self._next_front = 0.0
+        self._ruled_out = False
+
+    @hookimpl
+    def hpsearch_amend(self, trial: TrialRecord) -> None:
+        # A resumed study may have constraints that it had not when its trials were counted.
+        self._ruled_out |= not trial.feasible
 
     def _open(self, study: Study) -> None:
         self._directions = study.directions
@@ -77,6 +83,9 @@ class _Progress:
     def _count(self, trial: TrialRecord) -> None:
         self._seen += 1
         self._counts[trial.state] += 1
+        self._compare(trial)
+
+    def _compare(self, trial: TrialRecord) -> None:
         costs = costs_of(trial, self._directions)
         if costs is None:
             return
@@ -84,6 +93,14 @@ class _Progress:
             self._points.append(costs)
         else:
             self._points = [min([*self._points, costs])]
+
+    def _compare_again(self, study: Study) -> None:
+        """Find the best again where a trial that was counted has been ruled out since."""
+        if self._ruled_out:
+            self._ruled_out = False
+            self._points = []
+            for trial in study.trials:
+                self._compare(trial)
 
     def _summary(self) -> str:
         parts = [
@@ -141,8 +158,9 @@ class ProgressBar(_Progress):
             self._bar.update(-1)  # the failed trial that runs again no longer counts
 
     @hookimpl
-    def hpsearch_tell(self, trial: TrialRecord) -> None:
+    def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         self._count(trial)
+        self._compare_again(study)
         self._bar.set_postfix_str(self._summary(), refresh=False)
         self._bar.update(1)
 
@@ -151,6 +169,7 @@ class ProgressBar(_Progress):
         logger.removeFilter(self._make_room)
         if self._bar is not None:
             self._next_front = 0.0
+            self._compare_again(study)
             self._bar.set_postfix_str(self._summary(), refresh=False)
             self._bar.close()
             for line in self._closing(study):
@@ -175,6 +194,7 @@ class ProgressLines(_Progress):
     @hookimpl
     def hpsearch_tell(self, study: Study, trial: TrialRecord) -> None:
         self._count(trial)
+        self._compare_again(study)
         if logger.hasHandlers() and not logger.isEnabledFor(logging.INFO):
             return
         total = "" if study.n_trials is None else f" of {study.n_trials}"

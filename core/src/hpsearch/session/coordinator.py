@@ -487,15 +487,16 @@ class Coordinator(Control):
 
     def _constrain(self, trial: TrialRecord) -> bool:
         """Record what thresholds and the backend say of a trial; return whether that is more."""
+        known = len(trial.constraints)
+        # Thresholds come first: the backend's engine may be told of the trial when it is asked.
+        for threshold in self._study.thresholds:
+            if threshold.metric not in trial.constraints:
+                trial.constrain(threshold.metric, trial.beyond(threshold))
         said = self._hooks.first("hpsearch_constrain", study=self._study, trial=trial) or {}
-        if self._study.thresholds:
-            said = {item.metric: trial.beyond(item) for item in self._study.thresholds} | said
-        if not said:
-            return False
-        new = [name for name in said if name not in trial.constraints]
-        for name in new:
-            trial.constrain(name, float(said[name]))
-        return bool(new)
+        for name, value in said.items():
+            if name not in trial.constraints:
+                trial.constrain(name, float(value))
+        return len(trial.constraints) > known
 
     def _fail(self, outcome: Outcome, why: str) -> None:
         if self.failure is None:

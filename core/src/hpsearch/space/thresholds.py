@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpsearch.errors import brief
-from hpsearch.validators import is_number
+from hpsearch.validators import is_finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def check_thresholds(stated: Any, directions: Sequence[str]) -> tuple[Threshold,
         objective = threshold.objective
         if (
             not isinstance(threshold.metric, str)
-            or not (is_number(threshold.bound) and math.isfinite(threshold.bound))
+            or not is_finite(threshold.bound)
             or not isinstance(threshold.at_most, bool)
             or not (objective is None or (type(objective) is int and objective >= 0))
         ):

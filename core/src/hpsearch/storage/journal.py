@@ -175,6 +175,7 @@ class Journal:
         self._entered: tuple[Any, ...] = ()
         self._waiting: frozenset[int] = frozenset()
         self._told = 0
+        self._ended_here = False
         # How many parameters the file has of each running trial.
         self._running: dict[int, int] = {}
         self._unfinished: frozenset[int] = frozenset()
@@ -404,7 +405,8 @@ class Journal:
                 entered is None
                 or tuple(entered) != (*self._entered, self._chosen(study))
                 or started < len(study.trials)
-                or told != self._told
+                # A trial that was interrupted last is told no more once it runs again.
+                or (self._ended_here and told != self._told)
             ):
                 raise JournalError(self._gone())
             if whole:
@@ -450,6 +452,7 @@ class Journal:
 
     def _write_end(self, trial: TrialRecord) -> None:
         self._told += 1
+        self._ended_here = True
         self._write(_END, (*_end_of(trial, self._told), self._key, trial.number))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from hpsearch.study.outcome import Outcome, TrialError, TrialState
 from hpsearch.study.seeds import derive_seed
-from hpsearch.validators import is_number
+from hpsearch.validators import is_finite
 
 if TYPE_CHECKING:
     from hpsearch.space.distributions import Distribution
@@ -184,7 +184,7 @@ class TrialRecord(Mapping[str, Any]):
         for facts in (self.attrs, evaluated if isinstance(evaluated, Mapping) else {}):
             for key in (name, f"eval_{name}"):  # as a Trainer calls it
                 value = facts.get(key)
-                if is_number(value) and math.isfinite(value):
+                if is_finite(value):
                     return float(value)
         return None
 

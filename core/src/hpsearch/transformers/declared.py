@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import types
 import typing
 from dataclasses import fields
@@ -14,6 +13,7 @@ from transformers import TrainingArguments
 
 from hpsearch.errors import ArgumentError
 from hpsearch.space.distributions import Distribution
+from hpsearch.validators import is_finite
 
 
 def check_distribution(args: TrainingArguments, name: str, distribution: Distribution) -> None:
@@ -79,7 +79,7 @@ def _as_number(kind: type, value: Any) -> Any:
             value = int(value) if kind is int else float(value)
         except ValueError:
             return _NOT
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    if not isinstance(value, int | float) or not is_finite(value):
         return _NOT
     if kind is float or isinstance(value, int):
         return value

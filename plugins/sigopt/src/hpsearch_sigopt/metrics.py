@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.errors import OptionError, listed
+from hpsearch.errors import OptionError, brief, listed
 from hpsearch.space.thresholds import Threshold
 from hpsearch.study.record import TrialRecord
-from hpsearch.validators import is_number, items, known_keys, one_of
+from hpsearch.validators import is_finite, items, known_keys, one_of
 
 _KEYS = ("name", "objective", "strategy", "threshold")
 _STRATEGIES = ("optimize", "store", "constraint")
@@ -138,8 +138,8 @@ def _read(given: str | Mapping[str, Any]) -> dict[str, Any]:
     threshold = metric.get("threshold")
     if metric["strategy"] == "constraint" and threshold is None:
         raise OptionError(f"metrics: {name!r} is a constraint and needs a threshold, a number")
-    if threshold is not None and not (is_number(threshold) and math.isfinite(threshold)):
+    if threshold is not None and not is_finite(threshold):
         raise OptionError(
-            f"metrics: threshold of {name!r} is {threshold!r}, expected a finite number"
+            f"metrics: threshold of {name!r} is {brief(threshold)}, expected a finite number"
         )
     return metric

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpsearch.errors import SpaceError, brief, listed
 from hpsearch.space.distributions import Categorical, Distribution, Float, Int, Native
-from hpsearch.validators import is_number, known_keys, one_of
+from hpsearch.validators import is_finite, is_number, known_keys, one_of
 from hpsearch_sigopt.parameters import DIALECT
 
 logger = logging.getLogger("hpsearch")
@@ -145,7 +144,7 @@ def _value(given: Any, kind: str) -> Any:
     """Return a bound or a grid's value as a float or an int."""
     if not is_number(given):
         raise SpaceError(f"{given!r} is not a number")
-    if not abs(given) <= sys.float_info.max:  # NaN, infinite, or an int that no float can hold
+    if not is_finite(given):
         raise SpaceError(f"{brief(given, 40)} is not a finite number that a float can hold")
     if kind == "double":
         return float(given)

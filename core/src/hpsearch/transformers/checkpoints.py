@@ -63,7 +63,9 @@ class CheckpointKeeper:
 def _deleted(trial: TrialRecord) -> bool:
     """Delete a trial's checkpoints, and its run's folder if it is empty; say if it had any."""
     saved = trial.attrs.get("checkpoints")
-    run = _own_folder(trial) if isinstance(saved, list) and saved else None
+    if not (isinstance(saved, list) and saved):
+        return False
+    run = _own_folder(trial)
     if run is None:
         return False
     for checkpoint in map(Path, map(str, saved)):

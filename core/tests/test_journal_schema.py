@@ -201,6 +201,7 @@ TRIALS = [
     (of_trial("params = '[]'", 7), "params"),
     (of_trial("""params = '{"x":7.0,"n":1,"c":2}'""", 7), "'x'"),
     (of_trial("params = NULL", 7), "'x'"),
+    (of_trial("""params = json_set(params, '$.z', 1)""", 2), "'z'"),
     (of_trial("state = 'running', fixed = 7", 7), "fixed"),
     (f"DELETE FROM trial WHERE {FLAT} AND number = 2", "retry_of"),
 ]
@@ -286,6 +287,9 @@ FREE_TRIALS = [
         of_trial("""params = replace(params, '"power":', '"power":1')""", 0, where=FREE),
         "params",
     ),
+    (of_trial("params = '{}'", where=FREE), "distributions"),
+    (of_trial("distributions = NULL", where=FREE), "distributions"),
+    (of_trial("""params = json_set(params, '$.z', 1)""", 0, where=FREE), "'z'"),
 ]
 
 

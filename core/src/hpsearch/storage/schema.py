@@ -425,11 +425,24 @@ def _read_row(facts: dict[str, Any], reports: list[dict[str, Any]], study: Study
         facts["intermediate"] = reports
     facts["study_seed"] = study.seed
     trial = record_from_dict(facts, directions=len(study.directions), space=study.space)
-    if state == WAITING and study.space is not None:
+    if state != WAITING:
+        _check_drawn(study.space, trial)
+    elif study.space is not None:
         check_point(study.space, trial)
     if trial.duration is None and trial.ended is not None:  # of hpsearch 0.1.0
         trial.duration = max(trial.ended - trial.started, 0.0)
     return Row(trial, state, attempts, told)
+
+
+def _check_drawn(space: Space | None, trial: TrialRecord) -> None:
+    """Raise :class:`ValueError` unless it is known what each parameter was drawn from."""
+    drawn, params = trial.distributions, trial.params
+    if drawn or space is None:
+        wrong = drawn.keys() ^ params.keys()
+    else:
+        wrong = params.keys() - space.parameters.keys()
+    if wrong:
+        raise ValueError(f"params and distributions differ in {min(wrong)!r}")
 
 
 def _read(facts: Mapping[str, Any], column: str, read: Callable[[str], Any]) -> Any:

@@ -344,7 +344,10 @@ ONLY_SGD = {"momentum": when(opt="sgd")}
         ({"direction": "maximize"}, "its directions are 'minimize', not 'maximize'"),
         ({"direction": ["minimize"] * 2}, "directions are 'minimize', not 'minimize', 'minimize'"),
         ({"seed": 2}, "its seed is 1, not 2"),
-        ({"space": {"c": Categorical([1, 2])}}, "space has parameter 'opt', and the one given has"),
+        (
+            {"space": {"c": Categorical([1, 2])}},
+            "space has parameter 'opt', and the given one does not",
+        ),
         ({"space": {**OPTIMIZERS, "new": Int(1, 2)}}, "has no parameter 'new', and the one given"),
         ({"space": {**OPTIMIZERS, "momentum": Float(0, 2)}}, "'momentum' is a float from 0.* to 1"),
         ({"space": {**OPTIMIZERS, "momentum": Int(0, 1)}}, "'momentum' is a float .*, not an int"),

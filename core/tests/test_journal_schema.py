@@ -197,6 +197,7 @@ TRIALS = [
     (of_trial("number = 99"), "report"),
     (of_trial("retry_of = 3", 3), "retry_of"),
     (of_trial("retry_of = 4", 3), "retry_of"),
+    (of_trial("retry_of = 0", 3), "retry_of is 0, and no such trial failed"),
     (of_trial("params = '[]'", 6), "params"),
     (of_trial("params = '[]'", 7), "params"),
     (of_trial("""params = '{"x":7.0,"n":1,"c":2}'""", 7), "'x'"),

@@ -369,8 +369,10 @@ def read_trials(path: Path, connection: sqlite3.Connection, row: sqlite3.Row) ->
             trial = found.trial
             if trial.id in ids:
                 raise ValueError(f"id {trial.id!r} is another trial's too")
-            if trial.retry_of is not None and trial.retry_of not in rows:
-                raise ValueError(f"retry_of is {trial.retry_of}, and there is no such trial")
+            if trial.retry_of is not None:
+                retried = rows.get(trial.retry_of)
+                if retried is None or retried.state != TrialState.FAILED:
+                    raise ValueError(f"retry_of is {trial.retry_of}, and no such trial failed")
         ids.add(trial.id)
         rows[trial.number] = found
     for number in reports:

@@ -5,7 +5,12 @@ from contextlib import contextmanager
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, ProgressCallback
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    PrinterCallback,
+    ProgressCallback,
+)
 from transformers.utils import logging as transformers_logging
 
 import hpsearch
@@ -58,7 +63,7 @@ def half_a_bert(tmp_path, make_trainer):
 
     def make(**changes):
         given = {"train_dataset": data, "eval_dataset": data, "num_train_epochs": 1, **changes}
-        return make_trainer(disable_tqdm=False, **{"model_init": model_init, **given})
+        return make_trainer(**{"disable_tqdm": False, "model_init": model_init, **given})
 
     make.model = model_init
     return make
@@ -81,6 +86,17 @@ def test_trainings_show_no_bars_and_no_reports_unless_wanted(half_a_bert, search
         search(trainer, LR, n_trials=2, show_training=True)
     assert len(shown) == 3
     assert "%|" in capfd.readouterr().err
+
+
+def test_logs_are_not_printed_in_place_of_the_bar(half_a_bert, search, capfd):
+    trainer = half_a_bert(disable_tqdm=True)
+    trainer.add_callback(PrinterCallback)
+    capfd.readouterr()
+    search(trainer, LR)
+    assert "eval_loss" not in capfd.readouterr().out
+    assert any(isinstance(c, PrinterCallback) for c in trainer.callback_handler.callbacks)
+    search(trainer, LR, show_training=True)
+    assert "eval_loss" in capfd.readouterr().out
 
 
 def test_a_bar_that_the_user_added_stays(half_a_bert, search, capfd):

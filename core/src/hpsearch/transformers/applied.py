@@ -23,7 +23,7 @@ from hpsearch.transformers.baseline import enqueue_baseline
 from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.metrics import ComputeObjective, Limit, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
-from hpsearch.transformers.quiet import hide_bars, quiet_loading
+from hpsearch.transformers.quiet import hide_training, quiet_loading
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import pickled_by
 from hpsearch.transformers.repeats import Folds, Part, Repeats, check_continued, check_repeats
@@ -89,7 +89,7 @@ class AppliedObjective:
         baseline: Try the arguments that the Trainer came with as well.
         check_replay: Refused: no such training is repeated.
         repeats: How often each trial trains.
-        show_training: Show the progress bars of the Trainers inside.
+        show_training: Show the progress bars and printed logs of the Trainers inside.
         direction_said: Whether the user said in which direction, by whatever means.
         space_function: The define-by-run function that is searched, where there is one.
 
@@ -197,7 +197,7 @@ class AppliedObjective:
         with memory.trial(trial.number), _lent(self._trainer, memory) as trainer:
             if not self._show_training:
                 for inner in _inner(trainer):
-                    hide_bars(inner)
+                    hide_training(inner)
             if part is not None:
                 part.set_data(trainer)
             values = self._values(view)

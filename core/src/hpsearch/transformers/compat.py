@@ -40,8 +40,8 @@ BUILT_BY_TRAINERS = frozenset(_BUILT_BY_TRAINERS.split())
 """The attributes that each Trainer makes for itself: its model, its process, its training."""
 
 
-PROGRESS_BAR = DEFAULT_PROGRESS_CALLBACK
-"""The callback that shows a Trainer's progress as a bar, here or in a notebook."""
+DISPLAYS = (DEFAULT_PROGRESS_CALLBACK, PrinterCallback)
+"""The callbacks by which a Trainer shows its training: a bar, or each log as a printed line."""
 
 LOADING_LOGGERS = ("transformers.modeling_utils", "transformers.utils.loading_report")
 LOADING_REPORTS = ("LOAD REPORT", "Some weights of ")

@@ -32,7 +32,7 @@ from hpsearch.transformers.environment import environment
 from hpsearch.transformers.metrics import ComputeObjective, Limit, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.preview import FEW, gets_more_metrics, preview
-from hpsearch.transformers.quiet import hide_bars, quiet_loading
+from hpsearch.transformers.quiet import hide_training, quiet_loading
 from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import Recipe, arguments_travel
 from hpsearch.transformers.repeats import Folds, Part, Repeats, check_continued, check_repeats
@@ -81,7 +81,8 @@ class TrainerObjective:
         space_function: The define-by-run function that is searched, where there is one. What it
             suggests without returning it is then its own affair, and only what it returns is set.
         repeats: How often each trial trains, as :class:`Folds` or :class:`Seeds`; None for once.
-        show_training: Show transformers' own progress bars and its reports of loaded weights.
+        show_training: Show transformers' own progress bars, printed logs and reports of loaded
+            weights.
         direction_said: Whether the user said in which direction, by whatever means.
         processes: How many processes train each trial together.
 
@@ -344,7 +345,7 @@ class TrainerObjective:
             trial.channel.annotate("training_seed", trainer.args.seed)
             trial.channel.annotate("environment", environment(trainer.args))
             if not self._show_training:
-                hide_bars(trainer)
+                hide_training(trainer)
             if is_replay:
                 report_nothing(trainer)
             listen(trainer, run)

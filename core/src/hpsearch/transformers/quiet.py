@@ -13,10 +13,13 @@ from transformers.utils import logging as transformers_logging
 from hpsearch.transformers import compat
 
 
-def hide_bars(trainer: Trainer) -> None:
-    """Take off the progress bar that every Trainer has; one that the user added stays."""
+def hide_training(trainer: Trainer) -> None:
+    """Take off what every Trainer shows its training by: its progress bar or its printed logs.
+
+    A bar of a class of the user's own stays.
+    """
     handler = trainer.callback_handler
-    handler.callbacks = [c for c in handler.callbacks if type(c) is not compat.PROGRESS_BAR]
+    handler.callbacks = [c for c in handler.callbacks if type(c) not in compat.DISPLAYS]
 
 
 @contextmanager

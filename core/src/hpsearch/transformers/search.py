@@ -98,8 +98,8 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
             resumed study that was checked is not checked again.
         repeats: Train each trial several times and take the mean: :class:`Folds` for
             cross-validation, :class:`Seeds` for several seeds. None trains once.
-        show_training: Show transformers' own progress bars and its reports of loaded weights in
-            each trial. What the user's own callbacks print is shown in any case.
+        show_training: Show transformers' own progress bars, printed logs and reports of loaded
+            weights in each trial. What the user's own callbacks print is shown in any case.
         rank_timeout: Under ``torchrun`` and ``accelerate launch``: seconds within which all ranks
             have to leave a trial that failed on one of them; those that cannot are ended.
         **options: Every other option of :func:`hpsearch.search` (``timeout``, ``seed``,

@@ -81,16 +81,6 @@ def test_names_and_directions_are_as_many(make_trainer, search, given):
         search(make_trainer(), LR, compute_objective=given, direction=directions)
 
 
-def test_one_metric_for_two_directions_is_refused(make_trainer, search):
-    with pytest.raises(ArgumentError, match="names one metric twice: 'accuracy', 'eval/accuracy'"):
-        search(
-            make_trainer(),
-            LR,
-            compute_objective=["accuracy", "eval/accuracy"],
-            direction=["minimize", "maximize"],
-        )
-
-
 @pytest.mark.parametrize("given", [3, [], ["a", 3], {"a": 1}, ""])
 def test_what_is_neither_a_function_nor_names_is_refused(make_trainer, given):
     with pytest.raises(ArgumentError, match="expected a function of the metrics, the name"):

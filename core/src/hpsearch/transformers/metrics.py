@@ -183,8 +183,6 @@ def _as_function(given: object) -> ComputeObjective | Named | None:
         and names
         and all(isinstance(name, str) and name for name in names)
     ):
-        if len(set(map(_bare, names))) < len(names):
-            raise ArgumentError(f"compute_objective names one metric twice: {listed(names)}")
         return Named(tuple(names), "compute_objective")
     raise ArgumentError(
         f"compute_objective is {given!r}, expected a function of the metrics, the name of a "

@@ -263,13 +263,22 @@ def test_ctrl_c_in_a_backend_stays_ctrl_c(offered, hook):
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), NoText(), OSError("gone")])
-@pytest.mark.parametrize("method", ["__init__", "capabilities_for"])
+@pytest.mark.parametrize(
+    "method", ["__init__", "capabilities_for", "metrics_for", "thresholds_for"]
+)
 def test_a_backend_that_raises_or_exits_before_its_first_hook_is_named(offered, method, error):
     def fail(*_):
         raise error
 
     offered(type("Raising", (Sound,), {method: classmethod(fail) if "for" in method else fail}))
     with pytest.raises(BackendError, match=f"{LABEL} failed .*{type(error).__name__}"):
+        search([], backend="example")
+
+
+@pytest.mark.parametrize("method", ["capabilities_for", "metrics_for", "thresholds_for"])
+def test_what_a_backend_says_of_its_options_in_another_form_is_named(offered, method):
+    offered(type("Odd", (Sound,), {method: classmethod(lambda *_: "loss")}))
+    with pytest.raises(BackendError, match=f"{LABEL} .*'loss'.*, expected"):
         search([], backend="example")
 
 

@@ -201,6 +201,13 @@ def test_thresholds_that_are_none_are_refused_with_the_dialect_named(install, th
         search("example:0.5")
 
 
+@pytest.mark.parametrize("metrics", ["3", "'loss'", "[3]", "['']"])
+def test_metrics_that_are_no_names_are_refused_with_the_dialect_named(install, metrics):
+    install(SOUND.replace('["loss"] if native.endswith("1.0") else None', metrics))
+    with pytest.raises(BackendError, match="the dialect of the space, .* names the metrics"):
+        search("example:0.5")
+
+
 def test_ctrl_c_while_a_dialect_looks_is_ctrl_c(install):
     install(raising("recognises", "KeyboardInterrupt"))
     with pytest.raises(KeyboardInterrupt):

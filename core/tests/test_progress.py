@@ -14,6 +14,7 @@ import hpsearch
 from hpsearch import Float
 from hpsearch.report import progress
 from hpsearch.report.progress import ProgressBar, wanted
+from hpsearch.report.text import duration
 
 SPACE = {"x": Float(0.0, 1.0)}
 
@@ -250,7 +251,7 @@ def test_the_summary_of_a_refused_search_is_left_out(caplog):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.04, "0.0 s"), (245.2, "4:05 min"), (12000, "3:20:00 h")]
+    ("seconds", "text"), [(0.04, "0.0 s"), (245.2, "4 min 5 s"), (12000, "3 h 20 min")]
 )
 def test_a_duration_is_written_for_people(seconds, text):
-    assert progress._duration(seconds) == text
+    assert duration(seconds) == text

@@ -81,6 +81,13 @@ def test_names_and_directions_are_as_many(make_trainer, search, given):
         search(make_trainer(), LR, compute_objective=given, direction=directions)
 
 
+def test_several_directions_need_names_or_a_function(make_trainer, search):
+    """By default the objective is one number, and no training is needed to know that."""
+    trainer = make_trainer(callbacks=[NoTraining()])
+    with pytest.raises(ArgumentError, match="2 directions, .*give compute_objective= a list"):
+        search(trainer, LR, direction=["minimize", "maximize"])
+
+
 @pytest.mark.parametrize("given", [3, [], ["a", 3], {"a": 1}, ""])
 def test_what_is_neither_a_function_nor_names_is_refused(make_trainer, given):
     with pytest.raises(ArgumentError, match="expected a function of the metrics, the name"):

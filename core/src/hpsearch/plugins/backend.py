@@ -15,7 +15,6 @@ Its distribution names it in the entry-point group ``hpsearch.backends``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final

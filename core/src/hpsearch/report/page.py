@@ -26,7 +26,7 @@ from hpsearch.report import figures
 from hpsearch.report.axes import searched
 from hpsearch.report.effects import ETA_SQUARED, RHO
 from hpsearch.report.export import failure_kinds, objective_names
-from hpsearch.report.text import shown, shown_lines
+from hpsearch.report.text import duration, shown, shown_lines
 from hpsearch.study.best import ranked
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
@@ -95,20 +95,12 @@ def _head(study: Study) -> str:
     cards.append(("Trials", f"{len(study.trials)}<small>{_text(asked)}</small>", states))
     if ends := [trial.ended for trial in study.trials if trial.ended is not None]:
         span = max(ends) - min(trial.started for trial in study.trials)
-        cards.append(("Time", _duration(span), "from the first start to the last end"))
+        cards.append(("Time", duration(span), "from the first start to the last end"))
     cards.append(("Backend", _text(study.backend), _text(f"seed {study.seed}")))
     return "".join(
         f"<div class='card'><h2>{title}</h2><strong>{value}</strong><p>{note}</p></div>"
         for title, value, note in cards
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 # Sections.
@@ -120,7 +112,7 @@ def _best(study: Study) -> Iterator[str]:
         trial = best[0]
         facts: dict[str, Any] = {"objective": trial.objective, "trial": trial.number}
         if trial.duration is not None:
-            facts["duration"] = _duration(trial.duration)
+            facts["duration"] = duration(trial.duration)
         facts |= _scalars(trial.attrs)
         facts |= _scalars(_mapping(trial, "metrics"))
         body = f"<div class='two'>{_pairs(dict(trial))}{_pairs(facts)}</div>"
@@ -216,7 +208,7 @@ def _study_facts(study: Study) -> dict[str, Any]:
         "trials asked for": "no limit" if study.n_trials is None else study.n_trials,
     }
     if study.timeout is not None:
-        facts["timeout"] = _duration(study.timeout)
+        facts["timeout"] = duration(study.timeout)
     if study.trials:
         facts["started"] = _when(min(trial.started for trial in study.trials))
     ends = [trial.ended for trial in study.trials if trial.ended is not None]

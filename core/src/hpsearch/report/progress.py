@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from hpsearch.plugins.hookspecs import hookimpl
-from hpsearch.report.text import shown
+from hpsearch.report.text import duration, shown
 from hpsearch.study.best import Costs, costs_of, front
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.record import TrialRecord
@@ -69,7 +69,7 @@ class _Progress:
         """Yield the lines that sum a search up; none where no trial ended."""
         if not self._seen:
             return
-        took = _duration(time.monotonic() - self._begun)
+        took = duration(time.monotonic() - self._begun)
         counts = ", ".join(f"{self._counts[s]} {s}" for s in TrialState if self._counts[s])
         yield f"study {shown(study.name)!r}: {took}, trials: {counts}"
         best = study.best_trials()
@@ -203,7 +203,7 @@ class ProgressLines(_Progress):
             _objectives(trial) if trial.objectives else "",
             # A front is counted only now and then, and a line stays as it is.
             self._best() if len(self._directions) == 1 else "",
-            "" if trial.duration is None else _duration(trial.duration),
+            "" if trial.duration is None else duration(trial.duration),
         ]
         _say(", ".join(filter(None, parts)))
 
@@ -228,12 +228,3 @@ def _write(line: str) -> None:
 
 def _objectives(trial: TrialRecord) -> str:
     return " and ".join(shown(value, digits=6) for value in trial.objectives or ())
-
-
-def _duration(seconds: float) -> str:
-    """Return a time for people, such as ``0.3 s``, ``4:05 min`` or ``3:20:00 h``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"

@@ -37,6 +37,15 @@ def widest(rows: Iterable[Sequence[str]]) -> list[int]:
     return widths
 
 
+def duration(seconds: float) -> str:
+    """Return a time for people, such as ``0.3 s``, ``4 min 5 s`` or ``3 h 20 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
 class Layout:
     """How a table is laid out; its rows may be more than fit into memory.
 

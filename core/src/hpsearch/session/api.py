@@ -10,19 +10,24 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import validators
-from hpsearch.errors import ArgumentError, BackendError, HpsearchError, brief, described, listed
+from hpsearch.errors import ArgumentError, BackendError, brief, described, listed
 from hpsearch.execution.evaluate import Evaluate, Objective
 from hpsearch.execution.executor import AnyExecutor, Executor, ExecutorSpec
 from hpsearch.plugins import registry
 from hpsearch.plugins.hooks import Hooks, Role
 from hpsearch.session import session
-from hpsearch.session.checks import check_capabilities, read_directions, read_thresholds
+from hpsearch.session.checks import (
+    check_capabilities,
+    read_capabilities,
+    read_directions,
+    read_metrics,
+    read_thresholds,
+)
 from hpsearch.session.constant import ConstantObjective
 from hpsearch.session.coordinator import Coordinator
 from hpsearch.session.failures import FailurePolicy
 from hpsearch.session.loop import AskTellLoop, DelegatedLoop
-from hpsearch.space.dialects import Nested, SpaceSource, read_source
-from hpsearch.study.capabilities import Capabilities
+from hpsearch.space.dialects import Nested, read_source
 from hpsearch.study.seeds import fresh_seed
 from hpsearch.study.study import Study
 
@@ -135,7 +140,7 @@ def search(
     options = registry.read_options(
         plugin, cls, backend_options, names, spec.elsewhere, instead=cls.instead
     )
-    capabilities = _capabilities(plugin, cls, options)
+    capabilities = read_capabilities(plugin, cls, options)
     registry.check_implemented(str(plugin), cls, capabilities)
     source = read_source(space, define_by_run=capabilities.define_by_run)
     left_out = source.left_out(capabilities.dialect)
@@ -153,7 +158,7 @@ def search(
         backend=plugin.name,
         options=options,
         capabilities=capabilities,
-        metrics=_metrics(cls, options, source),
+        metrics=read_metrics(plugin, cls, options, source),
         native_space=source.native_for(capabilities.dialect),
         thresholds=read_thresholds(plugin, cls, options, source, directions),
         n_workers=n_workers,
@@ -236,26 +241,6 @@ def _make_loop(
     if isinstance(runner, Executor):
         return AskTellLoop(runner, most)
     return DelegatedLoop(runner, spec.label)
-
-
-def _capabilities(plugin: Plugin, cls: type[Backend], options: Any) -> Capabilities:
-    try:
-        capabilities = cls.capabilities_for(options)
-    except HpsearchError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise BackendError(f"{plugin} failed in capabilities_for: {described(error)}") from error
-    if not isinstance(capabilities, Capabilities):
-        raise BackendError(
-            f"{plugin} answered {brief(capabilities)} in capabilities_for, expected Capabilities"
-        )
-    return capabilities
-
-
-def _metrics(cls: type[Backend], options: Any, source: SpaceSource) -> Sequence[str] | None:
-    """Return the metrics that the options name, else those of the space."""
-    named = cls.metrics_for(options)
-    return source.metrics if named is None else named
 
 
 def _construct(plugin: Plugin, cls: type[Backend], options: Any) -> Backend:

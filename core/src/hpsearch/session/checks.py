@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpsearch import validators
@@ -13,6 +13,7 @@ from hpsearch.errors import (
     CapabilityError,
     HpsearchError,
     SpaceError,
+    brief,
     described,
     nearest,
 )
@@ -21,6 +22,7 @@ from hpsearch.space.distributions import Float, Int, Native
 from hpsearch.space.distributions import plain as scalar
 from hpsearch.space.thresholds import Threshold, check_thresholds
 from hpsearch.study.best import DIRECTIONS
+from hpsearch.study.capabilities import Capabilities
 from hpsearch.study.record import TrialRecord
 from hpsearch.study.serial import plain
 from hpsearch.study.study import BestRun
@@ -92,12 +94,7 @@ def read_thresholds(
         OptionError: A bound does not have the engine's form, or does not fit the directions.
         BackendError: The backend cannot say.
     """
-    try:
-        stated = cls.thresholds_for(options, directions)
-    except HpsearchError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise BackendError(f"{plugin} failed in thresholds_for: {described(error)}") from error
+    stated = _stated(plugin, cls.thresholds_for, options, directions)
     speaker: object = plugin
     if stated is None:
         stated, speaker = source.thresholds(directions), f"the dialect of the space, for {plugin},"
@@ -105,6 +102,49 @@ def read_thresholds(
         return check_thresholds(stated, directions)
     except ValueError as error:
         raise BackendError(f"{speaker} states the thresholds {error}") from None
+
+
+def read_capabilities(plugin: Plugin, cls: type[Backend], options: Any) -> Capabilities:
+    """Return what a backend can do with these options.
+
+    Raises:
+        BackendError: It cannot say, or says something else.
+    """
+    capabilities = _stated(plugin, cls.capabilities_for, options)
+    if not isinstance(capabilities, Capabilities):
+        raise BackendError(
+            f"{plugin} answered {brief(capabilities)} in capabilities_for, expected Capabilities"
+        )
+    return capabilities
+
+
+def read_metrics(
+    plugin: Plugin, cls: type[Backend], options: Any, source: SpaceSource
+) -> tuple[str, ...] | None:
+    """Return the metrics that the backend's options name, or else the space does; None for none.
+
+    Raises:
+        BackendError: The backend cannot say, or what is said is not names.
+    """
+    stated = _stated(plugin, cls.metrics_for, options)
+    speaker: object = plugin
+    if stated is None:
+        stated, speaker = source.metrics, f"the dialect of the space, for {plugin},"
+    if stated is None:
+        return None
+    if isinstance(stated, list | tuple) and all(isinstance(name, str) and name for name in stated):
+        return tuple(stated)
+    raise BackendError(f"{speaker} names the metrics {stated!r}, expected a list of texts or None")
+
+
+def _stated(plugin: Plugin, method: Callable[..., Any], *given: Any) -> Any:
+    """Return what a backend's class answers; a mistake of its own is an error that names it."""
+    try:
+        return method(*given)
+    except HpsearchError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise BackendError(f"{plugin} failed in {method.__name__}: {described(error)}") from error
 
 
 def check_capabilities(plugin: Plugin, study: Study, retries: int, executor: object) -> None:

@@ -50,6 +50,7 @@ class ConstantObjective:
         if self._first is None:
             self._first = trial
         one, other = self._first.params, trial.params
-        names = sorted(n for n in {*one, *other} if n not in one or one[n] != other.get(n))
+        differ = (n for n in one.keys() & other.keys() if one[n] != other[n])
+        names = sorted({*differ, *(one.keys() ^ other.keys())})
         self._settled = bool(names) or trial.objectives != self._first.objectives
         return names if trial.objectives == self._first.objectives else []

@@ -63,10 +63,16 @@ class DelegatedLoop:
     @hookimpl
     def hpsearch_run(self, study: Study, evaluate: Evaluate) -> bool:
         self._executor.run(study, evaluate)
-        running = [trial.number for trial in study.trials if trial.state is TrialState.RUNNING]
-        if running and study.history.broken is None:
-            raise BackendError(
-                f"{self._label} ended the search, and did not tell how these trials ended: "
-                f"{', '.join(map(str, running))}"
-            )
+        if study.history.broken is None:
+            check_ended(study, self._label)
         return True
+
+
+def check_ended(study: Study, who: object) -> None:
+    """Raise :class:`BackendError` if trials still run after the loop that ``who`` owned."""
+    running = [trial.number for trial in study.trials if trial.state is TrialState.RUNNING]
+    if running:
+        raise BackendError(
+            f"{who} ended the search, and did not tell how these trials ended: "
+            f"{', '.join(map(str, running))}"
+        )

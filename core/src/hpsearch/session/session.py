@@ -16,7 +16,7 @@ from hpsearch.errors import (
     SearchInterrupted,
     rebuilt,
 )
-from hpsearch.study.outcome import TrialState
+from hpsearch.session.loop import check_ended
 from hpsearch.study.study import BestRun
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def run(
         try:
             hooks.first("hpsearch_run", study=study, evaluate=evaluate)
             coordinator.finish()
-            _check_ended(study, plugin)
+            check_ended(study, plugin)
         except BaseException as error:
             coordinator.interrupt(error)
             if isinstance(error, KeyboardInterrupt):
@@ -75,16 +75,6 @@ def run(
         constrained = any(trial.constraints for trial in study.trials)
         if constrained and study.counts()["complete"] and not study.best_trials():
             logger.warning("no complete trial of study %r keeps its constraints", study.name)
-
-
-def _check_ended(study: Study, plugin: Plugin) -> None:
-    """Raise :class:`BackendError` if a backend with a loop of its own never told a trial."""
-    running = [trial.number for trial in study.trials if trial.state is TrialState.RUNNING]
-    if running:
-        raise BackendError(
-            f"{plugin} ended the search, and did not tell how these trials ended: "
-            f"{', '.join(map(str, running))}"
-        )
 
 
 def _raise_failure(coordinator: Coordinator) -> None:

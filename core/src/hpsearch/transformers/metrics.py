@@ -287,6 +287,13 @@ class Objective:
                 f"objective_from='best' needs one direction, and there are {len(directions)}; "
                 "with objective_from='last' each trial's last evaluation counts"
             )
+        by_default = 1 if metrics is None else len(metrics)
+        if self.compute is None and len(directions) != by_default:
+            raise ArgumentError(
+                f"the search has {len(directions)} directions, and by default the objective is "
+                f"{listed(metrics) if metrics else 'one number'}; give compute_objective= a list "
+                "of metrics, one for each direction"
+            )
         if isinstance(self.compute, Named) and len(self.compute.names) != len(directions):
             raise ArgumentError(
                 f"compute_objective names {listed(self.compute.names)}, and the search has "

@@ -555,3 +555,21 @@ def test_a_field_that_cannot_act_any_more_is_not_applied(make_trainer, search, t
     best = search(None, space, trainer_factory=factory)
     with pytest.raises(ArgumentError, match="'neftune_noise_alpha' cannot be searched"):
         apply_hyperparameters(make_trainer(), best)
+
+
+@pytest.mark.parametrize("function", [load_best_model, refit, apply_hyperparameters])
+def test_what_is_not_a_run_of_a_trainers_search_is_refused(make_trainer, search, function):
+    trainer = make_trainer()
+    best = search(trainer, RATE)
+    plain = hpsearch.search(lambda trial: 1.0, RATE, backend="random", n_trials=1, progress=False)
+    for wrong, message in (
+        (None, "best is None, expected a BestRun"),
+        (best.study, "expected a BestRun; give study.best"),
+        ([best], r"expected a BestRun; give one of them, such as best\[0\]"),
+        (best.trial, "expected a BestRun"),
+        (plain.best, "run 0 is not one of a Trainer's search"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            function(trainer, wrong)
+    with pytest.raises(ArgumentError, match="trainer is 'trainer', expected the Trainer"):
+        function("trainer", best)

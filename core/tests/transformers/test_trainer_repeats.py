@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from datasets import Dataset
 from transformers import Trainer, TrainerCallback
@@ -269,7 +270,14 @@ def test_an_interrupted_trial_trains_all_again(make_trainer, search, tmp_path, t
 
 
 @pytest.mark.parametrize(
-    ("then", "now"), [(Folds(2), Seeds(2)), (Folds(2), None), (None, Seeds(2))]
+    ("then", "now"),
+    [
+        (Folds(2), Seeds(2)),
+        (Folds(2), None),
+        (None, Seeds(2)),
+        (Folds(2), Folds(2, seed=7)),
+        (Folds(2), Folds(2, stratify_by="labels")),
+    ],
 )
 def test_a_study_goes_on_with_the_repeats_that_it_has(make_trainer, search, tmp_path, then, now):
     storage = tmp_path / "study.db"
@@ -356,3 +364,20 @@ def test_an_evaluator_with_data_of_its_own_is_refused(make_trainer, search):
 def test_a_factorys_data_are_checked_in_the_first_trial(make_trainer, search):
     with pytest.raises(ArgumentError, match="too few"):
         search(None, LR, trainer_factory=lambda trial: make_trainer(), repeats=Folds(30))
+
+
+@pytest.mark.parametrize("name", [3, True, ["labels"], ""])
+def test_the_column_of_the_labels_is_a_text(name):
+    with pytest.raises(ArgumentError, match="stratify_by is"):
+        Folds(2, stratify_by=name)
+
+
+def test_what_an_evaluation_adds_as_a_number_of_numpy_has_a_mean(make_trainer, search):
+    class Adds(Trainer):
+        def evaluate(self, *args, **options):
+            metrics = super().evaluate(*args, **options)
+            metrics["eval_extra"] = np.float64(metrics["eval_loss"] + 1)
+            return metrics
+
+    best = search(make_trainer(cls=Adds), LR, repeats=Seeds(2), compute_objective="extra")
+    assert best.trial.attrs["metrics"]["eval_extra"] == best.objective

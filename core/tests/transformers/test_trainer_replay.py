@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 import sys
 from pathlib import Path
 
@@ -186,3 +187,31 @@ def test_what_a_user_collects_has_each_trial_once(make_trainer, search, toys):
 def test_a_check_that_is_no_flag_is_refused(make_trainer, search):
     with pytest.raises(ArgumentError, match="check_replay is 'yes'"):
         search(make_trainer(), LR, check_replay="yes")
+
+
+class Dies(TrainerCallback):
+    """Ends the process of the first training of all."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if not self.file.exists():
+            self.file.touch()
+            os._exit(9)
+
+
+@pytest.mark.usefixtures("modules_travel")
+def test_a_search_in_which_no_trial_was_trained_twice_says_so(
+    make_trainer, search, tmp_path, caplog
+):
+    """A new worker does not know which trial is to be trained twice, once the first has died."""
+    trainer = make_trainer(callbacks=[Dies(tmp_path / "died")])
+    options = {"storage": tmp_path / "study.db", "check_replay": True, "max_failures": 9}
+    place = {"executor": "process", "n_workers": 1}
+    search(trainer, LR, n_trials=3, **options, **place)
+    assert "check_replay: no trial was trained twice" in caplog.text
+    caplog.clear()
+    best = search(trainer, LR, n_trials=4, resume=True, **options)
+    assert best.study.trials[3].attrs["replayed"] is True
+    assert "no trial was trained twice" not in caplog.text

@@ -218,3 +218,9 @@ def test_a_constraint_that_the_objective_sets_itself_stays():
 def test_metrics_that_cannot_be_are_refused_on_every_backend(metrics, problem):
     with pytest.raises(OptionError, match=problem):
         search({"parameters": [X], "metrics": metrics})
+
+
+@pytest.mark.parametrize("metrics", [3, "loss", {"name": "loss"}])
+def test_metrics_of_an_experiment_that_are_no_list_are_refused(metrics):
+    with pytest.raises(OptionError, match="metrics is"):
+        search({**EXPERIMENT, "metrics": metrics})

@@ -35,6 +35,7 @@ from hpsearch.transformers.tracked import (
     TrackedTrial,
     names_to_set,
 )
+from hpsearch.validators import flag
 
 if TYPE_CHECKING:
     from hpsearch.study.study import BestRun, Study
@@ -129,7 +130,7 @@ class AppliedObjective:
         if lacks_data and not isinstance(repeats, Folds):
             raise ArgumentError("the Trainer has no eval_dataset, so no trial can be judged")
         self._trainer = trainer
-        if check_replay:
+        if flag("check_replay", check_replay):
             raise ArgumentError(
                 "check_replay=True trains Trainers of transformers twice, and this Trainer is not "
                 "one of them; leave it out"
@@ -138,9 +139,9 @@ class AppliedObjective:
         self._objective.direction_said = direction_said
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
-        self._baseline = baseline
+        self._baseline = flag("baseline", baseline)
         self._repeats = repeats
-        self._show_training = show_training
+        self._show_training = flag("show_training", show_training)
         self._space_function = space_function
         self._memory = Memory()
 

@@ -20,7 +20,8 @@ from transformers import (
 )
 from transformers.trainer_utils import number_of_arguments
 
-from hpsearch.errors import ArgumentError, listed
+from hpsearch.errors import ArgumentError, brief, listed
+from hpsearch.study.study import BestRun, Study
 from hpsearch.transformers import arguments
 from hpsearch.transformers.applied import (
     AppliesHyperparameters,
@@ -36,7 +37,6 @@ from hpsearch.transformers.weights import fingerprint, load_weights
 
 if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord
-    from hpsearch.study.study import BestRun
 
 logger = logging.getLogger("hpsearch")
 
@@ -62,6 +62,7 @@ def load_best_model(
         ArgumentError: The evaluation that counts left no checkpoint, it is gone or is another
             run's, or it lacks some of the weights.
     """
+    _check_given(trainer, best)
     checkpoint, recorded = _check_checkpoint(best)
     if applies_hyperparameters(trainer):
         return load_model(trainer, checkpoint)
@@ -112,6 +113,7 @@ def refit(
         ArgumentError: A recorded value does not fit the Trainer's arguments, or the run went on
             from another one's checkpoint, which one training cannot repeat.
     """
+    _check_given(trainer, best)
     if applies_hyperparameters(trainer):
         return train_again(trainer, best, **train_options)
     facts = best.trial.attrs
@@ -147,6 +149,7 @@ def apply_hyperparameters(trainer: Trainer, best: BestRun) -> None:
         ArgumentError: A value does not fit the Trainer's arguments, or cannot take effect on a
             Trainer that exists.
     """
+    _check_given(trainer, best)
     trial, args = RecordedTrial(best.trial), trainer.args
     fields = arguments.field_names(args)
     searched: dict[str, Any] = best.trial.attrs["arguments"]
@@ -166,6 +169,21 @@ def apply_hyperparameters(trainer: Trainer, best: BestRun) -> None:
 
 
 # Checks.
+
+
+def _check_given(trainer: object, best: object) -> None:
+    """Raise :class:`ArgumentError` unless a Trainer, or a factory, and one of its runs is given."""
+    if not isinstance(best, BestRun):
+        instead = {Study: "study.best", list: "one of them, such as best[0]"}.get(type(best))
+        raise ArgumentError(
+            f"best is {brief(best)}, expected a BestRun{f'; give {instead}' if instead else ''}"
+        )
+    if "arguments" not in best.trial.attrs:
+        raise ArgumentError(f"run {best.run_id} is not one of a Trainer's search")
+    if not (isinstance(trainer, Trainer) or applies_hyperparameters(trainer) or callable(trainer)):
+        raise ArgumentError(
+            f"trainer is {brief(trainer)}, expected the Trainer that was searched, or the factory"
+        )
 
 
 def _check_checkpoint(best: BestRun) -> tuple[str, dict[str, Any]]:

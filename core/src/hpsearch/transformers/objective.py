@@ -113,7 +113,7 @@ class TrainerObjective:
         check_source(trainer, trainer_factory, brings_data=isinstance(repeats, Folds))
         if trainer is not None:
             check_world(trainer, processes)
-        if baseline and trainer is None:
+        if flag("baseline", baseline) and trainer is None:
             raise ArgumentError(
                 "baseline=True tries the arguments that a Trainer came with, and trainer_factory "
                 "builds one only from parameters; give these as enqueue=[{...}]"

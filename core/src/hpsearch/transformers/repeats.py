@@ -15,7 +15,7 @@ from torch.utils.data import Subset
 from hpsearch.errors import ArgumentError, TrialPruned, brief, listed, nearest
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.trial import Trial
-from hpsearch.validators import whole
+from hpsearch.validators import is_number, text, whole
 
 if TYPE_CHECKING:
     from hpsearch.study.record import TrialRecord
@@ -132,7 +132,7 @@ class Folds(Repeats):
         seed: Shuffles the examples before they are split.
 
     Raises:
-        ArgumentError: ``count`` or ``seed`` is not such a number.
+        ArgumentError: ``count`` or ``seed`` is not such a number, or ``stratify_by`` not a text.
 
     Example:
         >>> hyperparameter_search(trainer, repeats=Folds(5, stratify_by="labels"))  # doctest: +SKIP
@@ -142,7 +142,7 @@ class Folds(Repeats):
 
     def __init__(self, count: int, *, stratify_by: str | None = None, seed: int = 0) -> None:
         super().__init__(count)
-        self.stratify_by = stratify_by
+        self.stratify_by = None if stratify_by is None else text("stratify_by", stratify_by)
         self.shuffle_seed = whole("seed", seed)
 
     def check(self, trainer: Any, names: Iterable[str]) -> None:
@@ -189,7 +189,8 @@ class Folds(Repeats):
 
     def __repr__(self) -> str:
         by = "" if self.stratify_by is None else f", stratify_by={self.stratify_by!r}"
-        return f"Folds({self.count}{by})"
+        seed = f", seed={self.shuffle_seed}" if self.shuffle_seed else ""
+        return f"Folds({self.count}{by}{seed})"
 
 
 class Part(Mapping[str, Any]):
@@ -207,6 +208,7 @@ class Part(Mapping[str, Any]):
     def __init__(self, trial: Trial, repeats: Repeats, number: int, first: Part | None) -> None:
         self.whole = trial
         self.name = f"{repeats.label}-{number}"
+        self._of = repr(repeats)
         self.seed_shift = repeats.seed_shift(number)
         self.set_data = partial(repeats.set_data, number=number)
         self.objectives: tuple[float, ...] = ()
@@ -234,7 +236,8 @@ class Part(Mapping[str, Any]):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the trial's record keeps of this training, as JSON."""
-        return {"name": self.name, "objectives": list(self.objectives), **self.facts}
+        of = {"name": self.name, "of": self._of}
+        return {**of, "objectives": list(self.objectives), **self.facts}
 
     def __getitem__(self, name: str) -> Any:
         return self.whole[name]
@@ -303,15 +306,14 @@ def check_continued(trials: Iterable[TrialRecord], repeats: Repeats | None) -> N
         trials: Those that the study has; what has no metrics was not trained by a Trainer.
         repeats: How the next trials train.
     """
-    now = [] if repeats is None else [f"{repeats.label}-{n}" for n in range(repeats.count)]
     for trial in trials:
         if trial.state is TrialState.COMPLETE and "metrics" in trial.attrs:
-            then = [part["name"] for part in trial.attrs.get("repeats", ())]
-            if then != now:
+            then = trial.attrs["repeats"][0]["of"] if "repeats" in trial.attrs else "None"
+            if then != repr(repeats):
                 raise ArgumentError(
                     f"repeats is {repeats!r}, and trial {trial.number} of this study was trained "
-                    f"{'once' if not then else f'as {listed(then)}'}: the two cannot be compared. "
-                    "Go on with the repeats that the study has, or begin another study"
+                    f"with repeats={then}: the two cannot be compared. Go on with the repeats "
+                    "that the study has, or begin another study"
                 )
 
 
@@ -360,7 +362,7 @@ def _mean_metrics(metrics: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {
         name: fmean(row[name] for row in metrics)
         for name in metrics[0]
-        if all(type(row.get(name)) in (int, float) for row in metrics)
+        if all(is_number(row.get(name)) for row in metrics)
     }
 
 

@@ -163,6 +163,11 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
             study = search_together(
                 make, run, rank_timeout=rank_timeout, collective_timeout=args.ddp_timeout
             )
+    if check_replay and not any("replayed" in trial.attrs for trial in study.trials):
+        logger.warning(
+            "check_replay: no trial was trained twice, since none that began in the process of the "
+            "first one ended well; a resumed search checks its next trial"
+        )
     return study.best if len(study.directions) == 1 else study.best_runs
 
 

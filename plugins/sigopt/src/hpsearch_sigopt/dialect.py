@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hpsearch.errors import SpaceError, nearest
+from hpsearch.errors import OptionError, SpaceError, nearest
 from hpsearch.space.dialects import Dialect
 from hpsearch.space.distributions import Categorical, Distribution
 from hpsearch.space.space import Condition, Space, when
 from hpsearch.space.thresholds import Threshold
-from hpsearch.validators import known_keys
+from hpsearch.validators import items, known_keys
 from hpsearch_sigopt.constraints import constrain
 from hpsearch_sigopt.metrics import Metrics, optimised_names, read_metrics
 from hpsearch_sigopt.parameters import DIALECT
@@ -99,10 +99,10 @@ class SigOptDialect(Dialect):
         self, native: Sequence[Mapping[str, Any]] | Mapping[str, Any]
     ) -> tuple[str, ...] | None:
         """Return the objectives of an experiment's optimised metrics, if each states one."""
-        metrics = native.get("metrics") if isinstance(native, Mapping) else None
+        metrics = native.get(GOAL_KEY) if isinstance(native, Mapping) else None
         stated = [
             metric.get("objective")
-            for metric in metrics or ()
+            for metric in items(GOAL_KEY, metrics or (), error=OptionError)
             if isinstance(metric, Mapping) and metric.get("strategy", "optimize") == "optimize"
         ]
         return tuple(map(str, stated)) if stated and None not in stated else None

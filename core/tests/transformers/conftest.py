@@ -32,6 +32,12 @@ def one_thread_and_frozen_gc():
         yield
 
 
+@pytest.fixture(autouse=True)
+def own_precision(monkeypatch):
+    """Arguments of transformers 4 say the precision to the whole process by this variable."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+
+
 class Net(nn.Module):
     """A classifier small enough to train in milliseconds; its dropout makes the seed matter."""
 
@@ -290,6 +296,18 @@ def elsewhere(other_processes, request):
     for module in modules:  # no package holds them, so another process could not import them
         cloudpickle.register_pickle_by_value(module)
     yield other_processes[0]
+    for module in modules:
+        cloudpickle.unregister_pickle_by_value(module)
+
+
+@pytest.fixture
+def modules_travel(request, monkeypatch):
+    """Workers cannot import a test's file, and one thread there makes the numbers those of here."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    modules = sys.modules[__name__], request.module
+    for module in modules:
+        cloudpickle.register_pickle_by_value(module)
+    yield
     for module in modules:
         cloudpickle.unregister_pickle_by_value(module)
 

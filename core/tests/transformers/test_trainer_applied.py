@@ -1,11 +1,9 @@
 """Trainers that are not of transformers and apply hyperparameters by themselves."""
 
 import json
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cloudpickle
 import pytest
 from transformers.utils import logging as transformers_logging
 
@@ -48,9 +46,7 @@ class Model:
 class Own:
     """The smallest Trainer of this kind: it walks towards the mean of its data."""
 
-    def __init__(
-        self, folder, model_init=lambda params: Model(), data=(1.0, 2.0, 3.0, 4.0), **values
-    ):
+    def __init__(self, folder, model_init=lambda params: Model(), **values):
         self.args = Arguments(output_dir=str(folder), **values)
         self.model_init = model_init
         self.model = Model()
@@ -230,15 +226,36 @@ def test_folds_and_seeds_are_trained_and_averaged(tmp_path):
     assert len({part["objectives"][0] for part in folds.attrs["repeats"]}) == 2
 
 
+@pytest.mark.usefixtures("modules_travel")
 def test_a_worker_gives_the_same_trials(tmp_path):
-    module = sys.modules[__name__]  # a worker cannot import it
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        there = search(Own(tmp_path), executor="process", n_workers=1)
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
+    there = search(Own(tmp_path), executor="process", n_workers=1)
     here = search(Own(tmp_path))
     assert [t.objectives for t in there.study.trials] == [t.objectives for t in here.study.trials]
+
+
+class Recorder:
+    def __init__(self, seen):
+        self.seen = seen
+
+
+class Records(Own):
+    def __init__(self, folder, seen, **values):
+        super().__init__(folder, **values)
+        self.recorder = Recorder(seen)
+
+    def evaluate(self):
+        self.recorder.seen.append(len(self.recorder.seen))
+        return super().evaluate()
+
+
+@pytest.mark.usefixtures("modules_travel")
+def test_a_search_in_workers_loses_nothing_that_a_user_collected(tmp_path):
+    seen = []
+    trainer = Records(tmp_path, seen)
+    search(trainer)
+    assert seen == [0, 0]  # it starts empty in each trial
+    search(trainer, executor="process", n_workers=1)
+    assert seen == [0, 0]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

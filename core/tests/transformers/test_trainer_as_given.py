@@ -4,14 +4,12 @@ import collections
 import functools
 import os
 import random
-import sys
 from argparse import Namespace
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-import cloudpickle
 import numpy as np
 import pytest
 import torch
@@ -267,17 +265,6 @@ def everything(make_trainer, toys):
     )
 
 
-@pytest.fixture
-def modules_travel(request, monkeypatch, toys):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    modules = [request.module, sys.modules[toys.__module__]]
-    for module in modules:
-        cloudpickle.register_pickle_by_value(module)
-    yield
-    for module in modules:
-        cloudpickle.unregister_pickle_by_value(module)
-
-
 @pytest.mark.usefixtures("modules_travel")
 def test_trials_start_as_given_in_workers_too(make_trainer, search, toys):
     here = search(everything(make_trainer, toys), ONE, n_trials=1)
@@ -489,6 +476,22 @@ def test_what_is_not_put_back_is_named_once(make_trainer, search, caplog, monkey
         assert name in message
     assert "Sees.large (0.0 MiB)" in message
     assert "still" not in message
+
+
+judged = []
+
+
+def test_what_a_factory_and_its_trainer_both_use_is_named_once(make_trainer, search, caplog):
+    def compute_metrics(prediction):
+        judged.append(1)
+        return {"accuracy": 0.5}
+
+    def factory(trial):
+        return make_trainer(compute_metrics=compute_metrics)
+
+    search(None, ONE, trainer_factory=factory, compute_objective="loss")
+    (message,) = [text for text in caplog.messages if "does not put back" in text]
+    assert message.count("'judged'") == 1
 
 
 options = Namespace(evaluations=0)

@@ -55,8 +55,6 @@ every_class = pytest.mark.parametrize("make", CLASSES)
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    # TRL trains in bfloat16, which transformers 4 says to the whole process by this variable.
-    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
     logging.disable(logging.WARNING)
     yield
     logging.disable(logging.NOTSET)

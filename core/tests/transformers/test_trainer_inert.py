@@ -25,7 +25,7 @@ has_warmup_ratio = "warmup_ratio" in {field.name for field in fields(TrainingArg
 warmup_ratio = pytest.mark.skipif(not has_warmup_ratio, reason="this transformers has none")
 
 
-def never(**metrics):
+def never(metrics):
     raise AssertionError("no trial should run")
 
 

@@ -306,12 +306,45 @@ def test_a_direction_that_nobody_said_is_shown(make_trainer, caplog, name, direc
     assert any(line in r.message for r in caplog.records if r.levelname == "WARNING") == shown
 
 
-def test_a_direction_against_it_counts_with_a_warning(make_trainer, search):
+@pytest.mark.parametrize("given", [{"direction": "minimize"}, {"directions": ["minimize"]}])
+def test_a_direction_against_it_counts_with_one_warning(make_trainer, search, caplog, given):
     trainer = make_trainer(compute_metrics=scores, metric_for_best_model="accuracy")
     with pytest.warns(UserWarning, match="'minimize'.*'accuracy' with greater_is_better=True") as w:
-        best = search(trainer, LR, n_trials=2, direction="minimize")
+        best = search(trainer, LR, n_trials=2, **given)
     assert best.study.directions == ("minimize",)
     assert len(w) == 1
+    assert "the space says" not in caplog.text
+
+
+def test_a_direction_under_both_its_names_is_refused(make_trainer, search):
+    with pytest.raises(ArgumentError, match="'directions' and 'direction' are the same option"):
+        search(make_trainer(), LR, direction="minimize", directions=["maximize"])
+
+
+def test_a_factory_may_be_searched_in_a_direction_against_its_trainers(make_trainer, search):
+    def factory(trial):
+        return make_trainer(metric_for_best_model="loss", greater_is_better=False)
+
+    with pytest.warns(UserWarning, match="greater_is_better=False"):
+        best = search(None, LR, trainer_factory=factory, directions=["maximize"])
+    assert best.study.directions == ("maximize",)
+
+
+def test_looking_ahead_loses_nothing_that_a_user_collects(make_trainer, search):
+    losses = []
+
+    class Collects(TrainerCallback):
+        def __init__(self, collected):
+            self.collected = collected
+
+        def on_evaluate(self, args, state, control, metrics, **kwargs):
+            self.collected.append(metrics["eval_loss"])
+
+    trainer = make_trainer(callbacks=[Collects(losses)])
+    search(trainer, LR)
+    first = list(losses)
+    search(trainer, LR, compute_objective="eval_loss")
+    assert losses == first * 2
 
 
 def test_a_factorys_metric_for_best_model_is_the_objective(make_trainer, search):
@@ -366,17 +399,6 @@ def test_the_warning_of_a_largest_loss_is_true(make_trainer, search, given, warn
             search(source["trainer"], LR, trainer_factory=factory, direction="maximize", n_trials=2)
         assert [w for w in seen if "largest loss" in str(w.message)][1:] == []
         assert any("largest loss" in str(w.message) for w in seen) == warned
-
-
-def test_a_direction_against_the_trainers_is_said_once_and_of_the_trainer(
-    make_trainer, search, caplog
-):
-    trainer = make_trainer(
-        compute_metrics=scores, metric_for_best_model="accuracy", greater_is_better=True
-    )
-    with pytest.warns(UserWarning, match="metric_for_best_model is 'accuracy'"):
-        search(trainer, LR, direction="minimize")
-    assert "the space says" not in caplog.text
 
 
 # Constraints.

@@ -1,12 +1,9 @@
 """``check_replay``: the first trial is trained twice, and a search that cannot be repeated ends."""
 
 import itertools
-import math
 import os
-import sys
 from pathlib import Path
 
-import cloudpickle
 import pytest
 import torch
 from transformers import TrainerCallback
@@ -14,6 +11,7 @@ from transformers import TrainerCallback
 import hpsearch
 from hpsearch import Float
 from hpsearch.errors import ArgumentError, ReplayError
+from hpsearch.transformers import TrainerObjective
 
 LR = {"learning_rate": Float(1e-3, 0.1, log=True)}
 
@@ -40,17 +38,6 @@ def trainings(tmp_path):
 
 def counted(folder):
     return sorted(path.name.rpartition("-")[0] for path in folder.iterdir())
-
-
-@pytest.fixture
-def modules_travel(request, monkeypatch, toys):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    modules = [request.module, sys.modules[toys.__module__]]
-    for module in modules:
-        cloudpickle.register_pickle_by_value(module)
-    yield
-    for module in modules:
-        cloudpickle.unregister_pickle_by_value(module)
 
 
 @pytest.mark.usefixtures("modules_travel")
@@ -84,32 +71,33 @@ def test_a_search_that_cannot_be_repeated_ends_with_an_error(make_trainer, searc
         search(drifting(make_trainer, 15 + 5 + 1), LR, n_trials=3, check_replay=True)
     text = str(caught.value)
     assert "trial 0 was trained twice" in text
-    assert "part at step 6: 0." in text
+    assert "differ at step 6: 0." in text
     assert "'calls', which drifts uses" in text
 
 
 def test_two_trainings_that_report_nothing_are_compared_at_their_end(make_trainer, search):
     trainer = drifting(make_trainer, 9 + 2)
     trainer.args.eval_strategy = "no"
-    with pytest.raises(ReplayError, match="part at the end"):
+    with pytest.raises(ReplayError, match="differ at the end"):
         search(trainer, LR, check_replay=True)
 
 
 def test_a_second_training_that_fails_is_named(make_trainer, search):
-    data = [{"x": torch.ones(4), "labels": 1} for _ in range(8)]
     once = iter([1])
 
-    def fails(outputs, labels, num_items_in_batch=None):
-        next(once)
-        return outputs["logits"].sum()
+    class Once(TrainerCallback):
+        def on_train_begin(self, *args, **kwargs):
+            next(once)
 
-    trainer = make_trainer(train_dataset=data, eval_dataset=data, num_train_epochs=1)
-    trainer.compute_loss_func = fails
-    trainer.args.eval_strategy = "no"
-    trainer.compute_metrics = None
-    trainer.evaluate = lambda: {"eval_loss": math.nan}
     with pytest.raises(ReplayError, match="the second training failed: StopIteration"):
-        search(trainer, LR, check_replay=True, compute_objective=lambda metrics: 1.0)
+        search(make_trainer(callbacks=[Once()]), LR, check_replay=True)
+
+
+def test_each_search_with_an_objective_is_checked(make_trainer, trainings):
+    objective = TrainerObjective(make_trainer(callbacks=[Count(trainings)]), check_replay=True)
+    for _ in range(2):
+        hpsearch.search(objective, LR, backend="random", n_trials=1, progress=False)
+    assert sum("replay" in name for name in counted(trainings)) == 2
 
 
 def test_a_factory_is_checked(make_trainer, search, trainings):

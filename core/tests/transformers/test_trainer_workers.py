@@ -1,11 +1,9 @@
 """A Trainer searched in worker processes trains there as it would here."""
 
 import os
-import sys
 import threading
 from pathlib import Path
 
-import cloudpickle
 import pytest
 from transformers import Trainer
 
@@ -15,16 +13,7 @@ from hpsearch.errors import ArgumentError
 SPACE = {"learning_rate": Float(1e-3, 0.2, log=True)}
 
 
-@pytest.fixture(autouse=True)
-def _modules_of_tests_travel(request, monkeypatch, toys):
-    """Workers cannot import a test's file, and one thread there makes the numbers those of here."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    modules = [request.module, sys.modules[toys.__module__]]
-    for module in modules:
-        cloudpickle.register_pickle_by_value(module)
-    yield
-    for module in modules:
-        cloudpickle.unregister_pickle_by_value(module)
+pytestmark = pytest.mark.usefixtures("modules_travel")
 
 
 def trials(best):

@@ -1,4 +1,4 @@
-"""What a search is refused for before its first trial."""
+"""What is refused: arguments before the first trial, and what a backend suggests in one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from hpsearch.study.study import BestRun
 from hpsearch.study.trial import Trial
 
 if TYPE_CHECKING:
-    from hpsearch.plugins.backend import Backend, Capabilities
+    from hpsearch.plugins.backend import Backend
     from hpsearch.plugins.registry import Plugin
     from hpsearch.space.dialects import SpaceSource
     from hpsearch.space.distributions import Distribution

@@ -14,12 +14,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard, cast, runtime_checkable
 
 from transformers import Trainer, set_seed
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, number_of_arguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hpsearch.errors import ArgumentError, SearchAborted
 from hpsearch.study.trial import Trial
 from hpsearch.transformers import arguments, compat
 from hpsearch.transformers.baseline import enqueue_baseline
+from hpsearch.transformers.build import takes_nothing
 from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.metrics import ComputeObjective, Limit, Objective, ObjectiveFrom
 from hpsearch.transformers.names import RunNames
@@ -28,7 +29,7 @@ from hpsearch.transformers.ranks.launch import processes
 from hpsearch.transformers.recipe import pickled_by
 from hpsearch.transformers.repeats import Folds, Part, Repeats, check_continued, check_repeats
 from hpsearch.transformers.resume import write_record
-from hpsearch.transformers.snapshot import Memory, restored, start_afresh
+from hpsearch.transformers.snapshot import Memory, as_given, restored, start_afresh
 from hpsearch.transformers.tracked import (
     RecordedTrial,
     SpaceFunction,
@@ -88,7 +89,7 @@ class AppliedObjective:
         constraints: Limits of metrics, by name.
         checkpoint: Whether each trial leaves its model.
         baseline: Try the arguments that the Trainer came with as well.
-        check_replay: Refused: no such training is repeated.
+        check_replay: True is refused: such a Trainer is not trained twice.
         repeats: How often each trial trains.
         show_training: Show the progress bars and printed logs of the Trainers inside.
         direction_said: Whether the user said in which direction, by whatever means.
@@ -135,8 +136,9 @@ class AppliedObjective:
                 "check_replay=True trains Trainers of transformers twice, and this Trainer is not "
                 "one of them; leave it out"
             )
-        self._objective = Objective(compute_objective, objective_from, constraints)
-        self._objective.direction_said = direction_said
+        self._objective = Objective(
+            compute_objective, objective_from, constraints, direction_said=direction_said
+        )
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
         self._baseline = flag("baseline", baseline)
@@ -162,7 +164,7 @@ class AppliedObjective:
                     check_distribution(args, name, parameters[name])
                 continue
             arguments.check_not_misspelt(cls, args, name)
-            if self._space_function is None and _takes_nothing(self._trainer.model_init):
+            if self._space_function is None and takes_nothing(self._trainer.model_init):
                 raise arguments.unread(name, args, "model_init takes no argument")
         if self._repeats is not None:
             self._repeats.check(self._trainer, names)
@@ -251,8 +253,10 @@ class AppliedObjective:
     @contextmanager
     def travelling(self) -> Iterator[None]:
         """Pickle the Trainers inside without what each process makes for itself."""
-        with _lent(self._trainer, Memory()), ExitStack() as stack:
+        memory = Memory(collects=False)
+        with as_given(self._trainer), _lent(self._trainer, memory), ExitStack() as stack:
             for inner in _inner(self._trainer):
+                stack.enter_context(as_given(inner))
                 for part in (inner, inner.callback_handler):
                     for name in compat.LEFT_BY_TRAINING & vars(part).keys():
                         setattr(part, name, None)
@@ -313,7 +317,7 @@ def _apply(
         values = {**values, "seed": seed}
     set_seed(seed)
     build = trainer.model_init
-    trainer.model_init = lambda _params=None: build() if _takes_nothing(build) else build(view)
+    trainer.model_init = lambda _params=None: build() if takes_nothing(build) else build(view)
     try:
         trainer.apply_hyperparameters(dict(values))
     finally:
@@ -365,8 +369,3 @@ def _empty(cls: Any) -> Any:
 
 def _folder(trainer: AppliesHyperparameters) -> Path:
     return Path(getattr(trainer.args, "output_dir", None) or ".")
-
-
-def _takes_nothing(function: Any) -> bool:
-    count: int = number_of_arguments(function)  # type: ignore[no-untyped-call]
-    return count == 0

@@ -18,7 +18,6 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer_utils import number_of_arguments
 
 from hpsearch.errors import ArgumentError, brief, listed
 from hpsearch.study.study import BestRun, Study
@@ -29,7 +28,7 @@ from hpsearch.transformers.applied import (
     load_model,
     train_again,
 )
-from hpsearch.transformers.build import TrainerFactory, built, set_up
+from hpsearch.transformers.build import TrainerFactory, built, set_up, takes_nothing
 from hpsearch.transformers.resume import read_record
 from hpsearch.transformers.snapshot import as_given
 from hpsearch.transformers.tracked import RecordedTrial
@@ -158,7 +157,7 @@ def apply_hyperparameters(trainer: Trainer, best: BestRun) -> None:
         searched = {**searched, name: trial[name]}
     set_up(trainer, searched)
     init = trainer.model_init
-    if init is not None and number_of_arguments(init) > 0:  # type: ignore[no-untyped-call]
+    if init is not None and not takes_nothing(init):
         trainer.model_init = lambda other=None: init(trial if other is None else other)
     elif trial.keys() - fields:
         logger.warning(
@@ -274,7 +273,7 @@ def _ends_where_judged(trainer: Any, trial: TrialRecord) -> Iterator[None]:
 
     def look_and_evaluate(*args: Any, **kwargs: Any) -> dict[str, float]:
         if trainer.is_in_train:
-            end.evaluates()
+            end.evaluation_begins()
         metrics: dict[str, float] = evaluate(*args, **kwargs)
         return metrics
 
@@ -332,7 +331,7 @@ class _End(TrainerCallback):
         self.untrained: dict[str, Any] | None = None
         self.judged: dict[str, int] | None = None
 
-    def evaluates(self) -> None:
+    def evaluation_begins(self) -> None:
         """Look at the weights that are judged, where this is the last evaluation."""
         is_last = self._trainings == self._training
         if is_last and self._trainer.state.global_step >= self._step:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from transformers import Trainer, TrainingArguments, enable_full_determinism, set_seed
+from transformers.trainer_utils import number_of_arguments
 
 from hpsearch.errors import ArgumentError
 from hpsearch.transformers import arguments
@@ -118,3 +119,9 @@ def seed(args: TrainingArguments) -> None:
         enable_full_determinism(args.seed)
     else:
         set_seed(args.seed)
+
+
+def takes_nothing(model_init: Any) -> bool:
+    """Whether a ``model_init`` takes no argument, so that no trial can reach it."""
+    count: int = number_of_arguments(model_init)  # type: ignore[no-untyped-call]
+    return count == 0

@@ -68,7 +68,7 @@ def listen(trainer: Trainer, run: TrialRun) -> None:
         planned = trainer.control.should_evaluate
         is_ours = trainer.is_in_train and not args and kwargs.keys() <= {"ignore_keys"}
         if is_ours:
-            run.evaluates()
+            run.evaluation_begins()
         metrics = evaluate(*args, **kwargs)
         if is_ours:
             run.evaluated(metrics, planned=planned)

@@ -246,6 +246,7 @@ class Objective:
         taken_from: ``"last"`` evaluation of the trial, or the ``"best"`` one; None for the best
             where the Trainer's arguments have ``load_best_model_at_end``, else the last.
         constraints: Limits of metrics, by name.
+        direction_said: Whether the user said in which direction, by whatever means.
 
     Raises:
         ArgumentError: ``taken_from`` is something else, ``compute`` is neither a function nor
@@ -257,6 +258,8 @@ class Objective:
         compute: ComputeObjective | str | Sequence[str] | None,
         taken_from: ObjectiveFrom | None,
         constraints: Mapping[str, Limit] | None = None,
+        *,
+        direction_said: bool = True,
     ) -> None:
         if taken_from is not None:
             one_of("objective_from", taken_from, ("last", "best"))
@@ -264,7 +267,7 @@ class Objective:
         self.taken_from = taken_from
         self.directions: tuple[str, ...] = ("minimize",)
         self._of_the_space: Named | None = None
-        self.direction_said = True
+        self._direction_said = direction_said
         self._limits = _as_limits(constraints)
         self._warned: set[str] = set()
         self._said_choice = False
@@ -309,7 +312,7 @@ class Objective:
             metrics: What an evaluation gave, where that is known.
         """
         what, chosen = self._what(trainer, metrics)
-        if not self.direction_said and self._of_the_space is None and not what.endswith("loss"):
+        if not self._direction_said and self._of_the_space is None and not what.endswith("loss"):
             chosen = False  # a metric to minimize, by default
         # Where nobody chose it, it is said so that it is seen without any setting.
         logger.log(
@@ -495,7 +498,7 @@ class Objective:
         if direction is None or named is None or not is_best_metric(named.names[0], args):
             return
         if len(self.directions) == 1 and direction != self.directions[0]:
-            if not self.direction_said and self._of_the_space is None:  # a factory's Trainer
+            if not self._direction_said and self._of_the_space is None:  # a factory's Trainer
                 raise ArgumentError(
                     f"the Trainer's metric_for_best_model is {args.metric_for_best_model!r} with "
                     f"greater_is_better={args.greater_is_better}, which is not known before "

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 from transformers import Trainer
-from transformers.trainer_utils import number_of_arguments
 
 from hpsearch.errors import ArgumentError, ReplayError, SearchAborted, TrialPruned, listed
 from hpsearch.study.serial import payload_of
@@ -25,6 +24,7 @@ from hpsearch.transformers.build import (
     check_source,
     check_world,
     set_up,
+    takes_nothing,
 )
 from hpsearch.transformers.callbacks import listen, report_nothing
 from hpsearch.transformers.declared import check_distribution, typed
@@ -120,19 +120,21 @@ class TrainerObjective:
             )
         self._recipe = None if trainer is None else Recipe(trainer)
         self._factory = trainer_factory
-        self._objective = Objective(compute_objective, objective_from, constraints)
-        self._objective.direction_said = direction_said
+        self._objective = Objective(
+            compute_objective, objective_from, constraints, direction_said=direction_said
+        )
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
         self._baseline = baseline
         self._check_replay = flag("check_replay", check_replay)
+        self._replay_is_due = check_replay
         self._replays: int | None = None
         self._space_function = space_function
         self._repeats = repeats
         self._processes = processes
         self._memory = Memory()
         self._consumed: set[str] = set()
-        self._without_effect: set[str] = set()
+        self._warned_of: set[str] = set()
         self._reports_checkpoints = False
         self._show_training = flag("show_training", show_training)
         self._has_looked_ahead = False
@@ -150,6 +152,7 @@ class TrainerObjective:
         """
         self._memory = Memory()
         self._consumed.clear()
+        self._warned_of.clear()
         self._has_looked_ahead = False
         self._reports_checkpoints = study.capabilities.checkpoints
         trainer = None if self._recipe is None else self._recipe.trainer
@@ -181,9 +184,9 @@ class TrainerObjective:
         self._run_names.take_over(study.trials)
         if self._baseline and trainer is not None and not study.trials:
             enqueue_baseline(trainer.args, study)
-        if any("replayed" in trial.attrs for trial in study.trials):
-            self._check_replay = False
-        if self._check_replay:
+        was_replayed = any("replayed" in trial.attrs for trial in study.trials)
+        self._replay_is_due = self._check_replay and not was_replayed
+        if self._replay_is_due:
             self._replays = min(study.history.waiting, default=study.history.next_number)
 
     def follow(self, directions: Sequence[str], metrics: Sequence[str] | None) -> None:
@@ -197,7 +200,7 @@ class TrainerObjective:
             return
         arguments.check_not_misspelt(type(trainer), args, name)
         # What a define-by-run function suggests may be for itself: a branch, an exponent.
-        if self._space_function is None and _takes_nothing(trainer.model_init):
+        if self._space_function is None and takes_nothing(trainer.model_init):
             raise arguments.unread(name, args, _NO_READER)
 
     def _check_effects(
@@ -261,7 +264,7 @@ class TrainerObjective:
     def _run(self, trial: Trial) -> tuple[float, ...]:
         # Of several processes that train together, the one that leads knows which trial it is.
         is_replayed = (
-            self._check_replay
+            self._replay_is_due
             and trial.resume_from is None
             and trial.channel.agree("replay", lambda: self._replays in (trial.number, None))
         )
@@ -284,7 +287,7 @@ class TrainerObjective:
                 replay.check_end(self._run_once(second, is_replay=True))
             except TrialPruned:
                 replay.check_end(None)
-        self._check_replay = False
+        self._replay_is_due = False
         trial.channel.annotate("replayed", value=True)
         logger.info("trial %d was trained twice, with the same result", trial.number)
         if objectives is None:
@@ -391,14 +394,14 @@ class TrainerObjective:
         """
         choices = dict.fromkeys(view.trial)
         fields = arguments.field_names(trainer.args) & choices.keys() & view.trial.params.keys()
-        for name in sorted(fields - self._without_effect):
+        for name in sorted(fields - self._warned_of):
             if name in view.read and getattr(trainer.args, name) != view.trial[name]:
                 continue
             why = inert.reason(trainer, name, choices)
             if why is not None and not view.read:
                 raise _without_effect(name, why)
             if why is not None:
-                self._without_effect.add(name)
+                self._warned_of.add(name)
                 logger.warning("%r seems to change nothing: %s", name, why)
 
     def _returned(self, trial: Trial | TrialRecord) -> frozenset[str]:
@@ -440,7 +443,7 @@ class TrainerObjective:
     def _nobody(self, trainer: Trainer) -> str:
         if self._factory is not None:
             return "trainer_factory did not read it from the trial"
-        if _takes_nothing(trainer.model_init):
+        if takes_nothing(trainer.model_init):
             return _NO_READER
         return "model_init(trial) did not read it from the trial"
 
@@ -506,11 +509,6 @@ def _some_values(distribution: Distribution | None) -> Sequence[Any] | None:
     """Return all choices of a parameter, or its least and its largest number; None if unknown."""
     values = None if distribution is None else distribution.values()
     return values if values is None or isinstance(values, tuple) else (values[0], values[-1])
-
-
-def _takes_nothing(function: Any) -> bool:
-    count: int = number_of_arguments(function)  # type: ignore[no-untyped-call]
-    return count == 0
 
 
 def _groups(trial: Trial | TrialRecord) -> set[str]:

@@ -41,7 +41,7 @@ def preview(trainer: Trainer, batches: int | None) -> dict[str, Any] | None:
     converts = args.fp16_full_eval or args.bf16_full_eval or args.deepspeed or args.fsdp
     if model is None or converts or args.world_size > 1:
         return None
-    with restored(trainer, Memory()), _same_randomness(), _same_model(model):
+    with restored(trainer, Memory(collects=False)), _same_randomness(), _same_model(model):
         trainer.callback_handler.callbacks = []
         trainer.state = TrainerState()
         if batches is not None:

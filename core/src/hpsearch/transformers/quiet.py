@@ -14,9 +14,9 @@ from hpsearch.transformers import compat
 
 
 def hide_training(trainer: Trainer) -> None:
-    """Take off what every Trainer shows its training by: its progress bar or its printed logs.
+    """Remove the callback that shows a training: the progress bar, or the printed logs.
 
-    A bar of a class of the user's own stays.
+    This is so where the user added it, too. One of a class of the user's own stays.
     """
     handler = trainer.callback_handler
     handler.callbacks = [c for c in handler.callbacks if type(c) not in compat.DISPLAYS]
@@ -33,8 +33,8 @@ def quiet_loading(*, bars: bool, reports: bool) -> Iterator[None]:
         bars: Whether to show bars all the same.
         reports: Whether to show reports all the same.
     """
-    shown = not bars and transformers_logging.is_progress_bar_enabled()
-    hides_bars = shown and "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ
+    enabled = transformers_logging.is_progress_bar_enabled()
+    hides_bars = enabled and not bars and "HF_HUB_DISABLE_PROGRESS_BARS" not in os.environ
     reports = reports or transformers_logging.get_verbosity() < logging.WARNING
     loggers = [] if reports else [logging.getLogger(name) for name in compat.LOADING_LOGGERS]
     if hides_bars:

@@ -60,8 +60,7 @@ class Repeats(ABC):
 
         Args:
             trial: The trial. The steps of its reports are the numbers of finished trainings.
-            train: Trains once. It gets what stands for the trial in this training, twice: as the
-                trial that it is for everybody, and as the part that it is.
+            train: Trains once. It gets the part twice: first in the place of the trial.
 
         Returns:
             The mean of each objective.

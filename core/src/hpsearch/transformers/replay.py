@@ -1,4 +1,4 @@
-"""Training a trial a second time, to see whether its result can be had again."""
+"""Training a trial a second time, to check that it gives the same result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ Values = tuple[float, ...]
 class Replay(Channel):
     """The channel of a trial's second training, which tells the study nothing.
 
-    Every answer is that of the first training, and every report is compared with the first one's.
+    Every suggestion is that of the first training, and every report is compared with those of the
+    first one.
 
     Args:
         trial: The trial after its first training.
@@ -109,7 +110,7 @@ class Replay(Channel):
         """Do nothing: the first training has asked for it."""
 
     def agree(self, name: str, decide: Callable[[], Any]) -> Any:
-        """Answer with what was agreed in the first training; the folder is one of its own."""
+        """Answer as in the first training, but name a folder for the second one."""
         return f"{self._first.attrs[name]}/replay" if name == "run_name" else decide()
 
     def _refuse(self, where: str, first: Values | None, second: Values | None) -> NoReturn:
@@ -119,8 +120,8 @@ class Replay(Channel):
         )
         raise ReplayError(
             f"trial {self._first.number} was trained twice with the same parameters and seed, and "
-            f"the two part {where}: {_shown(first)} at first, then {_shown(second)}. Possible "
-            f"causes: {causes}"
+            f"the results differ {where}: {_shown(first)} at first, then {_shown(second)}. "
+            f"Possible causes: {causes}"
         )
 
 

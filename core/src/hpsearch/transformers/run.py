@@ -118,7 +118,7 @@ class TrialRun:
             self._from_before.update(self._saved)
         self._trainings += 1
 
-    def evaluates(self) -> None:
+    def evaluation_begins(self) -> None:
         """Look at the weights that are judged: a callback may put others back before the save."""
         saves = self._keep or self.trainer.args.save_strategy != SaveStrategy.NO
         if saves and self._writes:
@@ -289,9 +289,9 @@ class TrialRun:
 
     def _weights(self, step: int) -> dict[str, int]:
         """Return the fingerprint of the weights that were judged at a step, else of those saved."""
-        judged = self._judged
-        is_judged = judged is not None and judged[0] == step
-        return judged[1] if judged is not None and is_judged else fingerprint(self.trainer)
+        if self._judged is not None and self._judged[0] == step:
+            return self._judged[1]
+        return fingerprint(self.trainer)
 
     def _mark(self, step: int, **facts: Any) -> None:
         """Write into a checkpoint whose it is and what is known of it."""
@@ -353,7 +353,7 @@ def _step_of(checkpoint: str | Path) -> int:
 
 
 def _metric_for_best(args: TrainingArguments, evaluation: Evaluation) -> float:
-    """Return the Trainer's own metric, turned so that higher is better; NaN where it lacks."""
+    """Return the Trainer's own metric, turned so that higher is better; NaN if it is not there."""
     name = f"eval_{(args.metric_for_best_model or 'loss').removeprefix('eval_')}"
     value: float = evaluation.metrics.get(name, math.nan)
     return value if args.greater_is_better else -value

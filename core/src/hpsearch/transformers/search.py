@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import Trainer, TrainingArguments
 
+from hpsearch.errors import ArgumentError
 from hpsearch.session.api import search
 from hpsearch.space.dialects import OverruledGoals
 from hpsearch.study.study import BestRun, Study
@@ -94,7 +95,7 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
             one in any case. None leaves what the Trainer's arguments save.
         baseline: Try the arguments that the Trainer came with as well, before any suggestion.
         check_replay: Train the first trial twice before the search goes on, and end the search
-            with an error where the two results differ: it says at which report they part. A
+            with an error where the two results differ: it says at which report they differ. A
             resumed study that was checked is not checked again.
         repeats: Train each trial several times and take the mean: :class:`Folds` for
             cross-validation, :class:`Seeds` for several seeds. None trains once.
@@ -120,6 +121,9 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
         options["plugins"] = [*options.get("plugins", ()), CheckpointKeeper(keep_checkpoints)]
     space = SpaceFunction(hp_space) if callable(hp_space) else hp_space
     chosen = direction_given(direction)
+    if chosen is not None and "direction" in options:
+        raise ArgumentError("'directions' and 'direction' are the same option; give one of them")
+    chosen = options.pop("direction", chosen)
     # Where another direction is given, the objective itself says so.
     goal = None if chosen is not None else _goal(trainer, compute_objective)
 
@@ -165,8 +169,8 @@ def hyperparameter_search(  # noqa: PLR0917 - upstream takes these by position
             )
     if check_replay and not any("replayed" in trial.attrs for trial in study.trials):
         logger.warning(
-            "check_replay: no trial was trained twice, since none that began in the process of the "
-            "first one ended well; a resumed search checks its next trial"
+            "check_replay: no trial was trained twice, because the process of the first trial "
+            "ended before a trial succeeded in it; a resumed search checks its next trial"
         )
     return study.best if len(study.directions) == 1 else study.best_runs
 

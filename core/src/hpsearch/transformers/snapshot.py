@@ -24,13 +24,17 @@ logger = logging.getLogger("hpsearch")
 class Memory:
     """What a process keeps from trial to trial of one search.
 
+    Args:
+        collects: Whether what users collect in gathers over the trials; else it is put back like
+            everything else.
+
     Attributes:
         changed: What the first trial changed and nobody puts back, for a reader.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, collects: bool = True) -> None:
         self._collections: list[Collection] = []
-        self._is_first = True
+        self._is_first = collects
         self.changed: list[str] = []
 
     @contextmanager
@@ -71,13 +75,13 @@ class Memory:
         try:
             yield
         finally:
-            self.changed.extend(state.changed())
+            self.changed.extend(path for path in state.changed() if path not in self.changed)
             state.restore()
 
 
 @contextmanager
 def as_given(source: Any) -> Iterator[None]:
-    """Have what users collect in as the next search's trials would start with it.
+    """Make what users collect in as the next search's trials would start with it, for a while.
 
     Args:
         source: The Trainer, or the function that builds one for each trial.

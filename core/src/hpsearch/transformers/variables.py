@@ -1,6 +1,7 @@
 """What functions and classes use around them: closures, globals, attributes of classes.
 
-These are their user's: a trial may change them, and they are watched and not put back.
+These belong to the user: a trial may change them. What learns or draws random numbers is put back,
+and the rest is only watched.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ class Watch:
     def __init__(self, path: str, read: Callable[[], Any]) -> None:
         self.path = path
         self._read = read
-        self._before = fingerprint(read())
+        self._before = _fingerprint(read())
 
     def has_changed(self) -> bool:
         """Whether its fingerprint is another one now."""
-        return bool(fingerprint(self._read()) != self._before)
+        return bool(_fingerprint(self._read()) != self._before)
 
 
 def used_by(user: type | FunctionType) -> Iterator[Variable]:
@@ -130,7 +131,7 @@ def _is_users_file(name: str) -> bool:
     return not name.startswith(_INSTALLED)
 
 
-def fingerprint(value: Any, depth: int = _DEPTH) -> Any:
+def _fingerprint(value: Any, depth: int = _DEPTH) -> Any:
     """Return what is compared to see whether something has changed, from a sample of it."""
     if isinstance(value, _SCALARS):
         return type(value), repr(value) if isinstance(value, float) else hash(value)
@@ -144,16 +145,16 @@ def _of_contents(value: Any, depth: int) -> tuple[Any, ...]:
         # The pairs of a dictionary are made for whoever looks, each time with another id.
         items = chain.from_iterable(value.items()) if isinstance(value, dict) else value
         sample = islice(items, _SAMPLE if depth else 0)
-        return len(value), [fingerprint(item, depth - 1) for item in sample]
+        return len(value), [_fingerprint(item, depth - 1) for item in sample]
     if isinstance(value, GeneratorType):
         frame = value.gi_frame
-        return () if frame is None else (frame.f_lasti, fingerprint(dict(frame.f_locals), 1)[1:])
+        return () if frame is None else (frame.f_lasti, _fingerprint(dict(frame.f_locals), 1)[1:])
     if isinstance(value, Iterator):
         return length_hint(value, -1), repr(value)
     own = getattr(value, "__dict__", None)
     if not (depth and isinstance(own, dict) and _is_users(value)):
         return ()
-    return (fingerprint(own, depth - 1),)
+    return (_fingerprint(own, depth - 1),)
 
 
 def _is_users(value: Any) -> bool:

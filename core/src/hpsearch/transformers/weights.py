@@ -20,7 +20,7 @@ _PART = 2**24
 
 
 def fingerprint(trainer: Any) -> dict[str, int]:
-    """Return a number for each weight and buffer of a Trainer's model, by name, also unsaved ones.
+    """Return a number for each weight and buffer of a model, by name; also for those not saved.
 
     It is the sum of the tensor's bits, so it is the same on every device, and for a value that is
     kept with more bits than it needs. Nothing is said of a model of which each process has a part.

@@ -478,7 +478,7 @@ def test_what_is_not_put_back_is_named_once(make_trainer, search, caplog, monkey
     assert "still" not in message
 
 
-judged = []
+judged: list[int] = []
 
 
 def test_what_a_factory_and_its_trainer_both_use_is_named_once(make_trainer, search, caplog):

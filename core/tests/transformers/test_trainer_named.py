@@ -8,10 +8,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from transformers import TrainerCallback, set_seed
+from transformers import Trainer, TrainerCallback, set_seed
 
 import hpsearch
-from hpsearch.errors import ArgumentError, SearchFailedError
+from hpsearch.errors import ArgumentError, JournalError, SearchFailedError
 from hpsearch.transformers import (
     TrainerObjective,
     at_least,
@@ -423,7 +423,7 @@ def test_a_limit_of_a_metric_is_a_constraint_of_the_trial(make_trainer, search):
     assert min(accuracies) < least
     assert study.best.objective == least  # though the direction is "minimize"
     for trial, accuracy in zip(study.trials, accuracies, strict=True):
-        assert trial.constraints["eval_accuracy"] == least - accuracy
+        assert trial.constraints["accuracy"] == least - accuracy
         assert trial.constraints["eval_runtime"] < 0
 
 
@@ -435,7 +435,7 @@ def test_limits_travel(make_trainer, search, elsewhere):
         constraints={"error": at_most(1)},
         executor=elsewhere,
     )
-    assert best.trial.constraints == {"eval_error": best.trial.attrs["metrics"]["eval_error"] - 1}
+    assert best.trial.constraints == {"error": best.trial.attrs["metrics"]["eval_error"] - 1}
 
 
 def test_a_metric_that_is_nan_keeps_no_limit(make_trainer, search, caplog):
@@ -443,6 +443,53 @@ def test_a_metric_that_is_nan_keeps_no_limit(make_trainer, search, caplog):
     with caplog.at_level(logging.WARNING, "hpsearch"), pytest.raises(hpsearch.errors.HpsearchError):
         search(trainer, LR, compute_objective="eval_loss", constraints={"f1": at_least(0)})
     assert "keeps its constraints" in caplog.text
+
+
+@pytest.mark.parametrize("then", [None, {"loss": at_most(99)}])
+def test_a_resumed_search_judges_every_trial_by_its_limits(make_trainer, search, tmp_path, then):
+    """Limits that are new count for the trials that are there; other limits are refused."""
+    place = {"storage": tmp_path / "study.db", "n_trials": 3}
+    first = search(make_trainer(), RATES, backend="grid", constraints=then, **place).study
+    losses = sorted(trial.objective for trial in first.trials)
+    tight = {"eval/loss" if then is None else "loss": at_most(losses[0] - 1e-9)}
+    resumed = {**place, "n_trials": 3, "resume": True, "backend": "random", "constraints": tight}
+    if then is not None:
+        with pytest.raises(JournalError, match="'loss' has to be at most 99"):
+            search(make_trainer(), RATES, **resumed)
+        return
+    with pytest.raises(hpsearch.errors.HpsearchError, match="feasible"):
+        search(make_trainer(), RATES, **resumed)
+    study = hpsearch.load(tmp_path / "study.db")
+    assert [t.constraints["eval/loss"] > 0 for t in study.trials] == [True] * 3
+
+
+def test_a_pruned_trial_has_constraints_too(make_trainer, search):
+    class Prunes:
+        @hpsearch.hookimpl
+        def hpsearch_report(self, trial):
+            return trial.number == 1
+
+    study = search(
+        make_trainer(), RATES, n_trials=2, constraints={"loss": at_most(9)}, plugins=[Prunes()]
+    ).study
+    (step,) = study.trials[1].intermediate
+    assert study.trials[1].constraints == {"loss": study.trials[1].intermediate[step][0] - 9}
+
+
+def test_two_limits_of_one_metric_are_refused(make_trainer, search):
+    limits = {"eval_loss": at_most(99.0), "loss": at_most(0.001)}
+    with pytest.raises(ArgumentError, match="'eval_loss' and 'loss', which are one metric"):
+        search(make_trainer(), LR, constraints=limits)
+
+
+def test_numbers_of_numpy_and_torch_are_metrics(make_trainer, search):
+    class Adds(Trainer):
+        def evaluate(self, *args, **options):
+            metrics = super().evaluate(*args, **options)
+            return {**metrics, "eval_a": np.float32(0.25), "eval_b": torch.tensor(0.5)}
+
+    best = search(make_trainer(cls=Adds), LR, constraints={"a": at_most(1), "b": at_least(0)})
+    assert best.trial.constraints == {"a": -0.75, "b": -0.5}
 
 
 @pytest.mark.parametrize("given", [{"eval_runtime": 10.0}, [at_most(1)], {3: at_most(1)}])

@@ -200,7 +200,7 @@ def test_metrics_are_objectives_and_constraints_by_name_on_each_rank(seen):
     for trial, limits in zip(by_name["trials"], by_name["limits"], strict=True):
         loss, again = map(float.fromhex, trial["objectives"])
         assert loss == again
-        assert limits == {"eval_loss": loss - 9.5}
+        assert limits == {"loss": loss - 9.5}
 
 
 def test_after_all_that_the_process_group_still_trains(seen):

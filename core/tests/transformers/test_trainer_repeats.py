@@ -10,7 +10,7 @@ from transformers import Trainer, TrainerCallback
 import hpsearch
 from hpsearch.errors import ArgumentError
 from hpsearch.pruners import MedianPruner
-from hpsearch.transformers import Folds, Seeds, load_best_model, refit
+from hpsearch.transformers import Folds, Seeds, at_most, load_best_model, refit
 
 LR = {"learning_rate": hpsearch.Float(0.01, 0.1, log=True)}
 
@@ -182,6 +182,12 @@ def test_the_largest_value_of_a_constraint_counts(make_trainer, search, toys):
 
     best = search(make_trainer(model_init=model_init), LR, repeats=Seeds(3))
     assert best.trial.constraints == {"memory": -0.5}
+
+
+def test_the_mean_has_to_keep_the_limits(make_trainer, search):
+    trial = search(make_trainer(), LR, repeats=Seeds(2), constraints={"loss": at_most(9.5)}).trial
+    losses = [part["metrics"]["eval_loss"] for part in trial.attrs["repeats"]]
+    assert trial.constraints == {"loss": sum(losses) / 2 - 9.5}
 
 
 def test_what_model_init_suggests_is_one_value_for_all_trainings(make_trainer, search, toys):

@@ -17,7 +17,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from hpsearch.transformers import disable, enable, hyperparameter_search
+from hpsearch.errors import ArgumentError
+from hpsearch.transformers import at_least, disable, enable, hyperparameter_search
 from hpsearch.transformers.snapshot import freeze_gc
 
 SEEN: list[dict[str, Any]] = []
@@ -191,3 +192,26 @@ def test_metrics_that_an_evaluation_has_are_the_objective(trainer, place):
     trial = front[0].trial
     assert trial.objectives == (0.5, trial.attrs["metrics"]["eval_loss"])
     assert trial.constraints == {"size": -1.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (
+            {"compute_objective": "eval_loss", "direction": "maximize"},
+            "'accuracy', which they optimise, and compute_objective names 'eval_loss'",
+        ),
+        (
+            {"constraints": {"eval_accuracy": at_least(0.1)}},
+            "'eval_accuracy' has a threshold where the metrics are defined",
+        ),
+    ],
+)
+def test_a_threshold_is_of_the_metric_that_it_names(trainer, options, problem):
+    trainer.compute_metrics = lambda prediction: {"accuracy": 0.5}
+    metrics = [{"name": "accuracy", "objective": "maximize", "threshold": 0.4}]
+    space = {"parameters": sigopt_hp_space(None), "metrics": metrics}
+    with pytest.raises(ArgumentError, match=problem):
+        hyperparameter_search(
+            trainer, space, backend="random", n_trials=1, seed=1, progress=False, **options
+        )

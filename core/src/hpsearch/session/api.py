@@ -160,7 +160,7 @@ def search(
         capabilities=capabilities,
         metrics=read_metrics(plugin, cls, options, source),
         native_space=source.native_for(capabilities.dialect),
-        thresholds=read_thresholds(plugin, cls, options, source, directions),
+        thresholds=read_thresholds(plugin, cls, options, source, directions, objective=objective),
         n_workers=n_workers,
         pruner=pruner,
     )

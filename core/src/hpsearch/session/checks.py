@@ -20,7 +20,7 @@ from hpsearch.errors import (
 from hpsearch.execution.executor import Executor, LoopExecutor
 from hpsearch.space.distributions import Float, Int, Native
 from hpsearch.space.distributions import plain as scalar
-from hpsearch.space.thresholds import Threshold, check_thresholds
+from hpsearch.space.thresholds import Threshold, bare_name, check_thresholds
 from hpsearch.study.best import DIRECTIONS
 from hpsearch.study.capabilities import Capabilities
 from hpsearch.study.record import TrialRecord
@@ -87,10 +87,15 @@ def read_thresholds(
     options: Any,
     source: SpaceSource,
     directions: Sequence[str],
+    *,
+    objective: object,
 ) -> tuple[Threshold, ...]:
     """Return the bounds on metrics that the backend's options state, or else the space does.
 
+    An objective may have further ones, as its attribute ``thresholds``.
+
     Raises:
+        ArgumentError: Two bounds are for one metric.
         OptionError: A bound does not have the engine's form, or does not fit the directions.
         BackendError: The backend cannot say.
     """
@@ -99,9 +104,18 @@ def read_thresholds(
     if stated is None:
         stated, speaker = source.thresholds(directions), f"the dialect of the space, for {plugin},"
     try:
-        return check_thresholds(stated, directions)
+        known = check_thresholds(stated, directions)
     except ValueError as error:
         raise BackendError(f"{speaker} states the thresholds {error}") from None
+    further: tuple[Threshold, ...] = getattr(objective, "thresholds", ())
+    stated_names = {bare_name(threshold.metric) for threshold in known}
+    for threshold in further:
+        if bare_name(threshold.metric) in stated_names:
+            raise ArgumentError(
+                f"metric {threshold.metric!r} has a threshold where the metrics are defined, and "
+                f"has to be {threshold} by constraints=; leave out one of the two"
+            )
+    return (*known, *further)
 
 
 def read_capabilities(plugin: Plugin, cls: type[Backend], options: Any) -> Capabilities:

@@ -456,13 +456,13 @@ class Coordinator(Control):
     def _unsaid(self, trial: TrialRecord) -> ObjectiveError | None:
         """Return an error if no trial ever said a metric that has a threshold; else log it."""
         for metric in (item.metric for item in self._study.thresholds if item.objective is None):
-            if metric in trial.constraints or trial.metric(metric) is not None:
+            if metric in trial.constraints or trial.says(metric):
                 continue
             problem = (
                 f"trial {trial.number} says nothing of {metric!r}, which has a threshold; write "
                 f"trial.annotate({metric!r}, value) with a finite number in the objective"
             )
-            if all(other.metric(metric) is None for other in self._trials):
+            if not any(other.says(metric) for other in self._trials):
                 return ObjectiveError(problem)
             logger.warning("%s. The trial counts as beyond the threshold", problem)
         return None

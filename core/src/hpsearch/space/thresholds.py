@@ -42,6 +42,14 @@ class Threshold:
         return f"{'at most' if self.at_most else 'at least'} {self.bound!r}{place}"
 
 
+def bare_name(metric: str) -> str:
+    """Return a metric's name without ``eval_``, or W&B's ``eval/``, in front of it.
+
+    A Trainer puts that there; ``loss``, ``eval_loss`` and ``eval/loss`` are one metric.
+    """
+    return metric.replace("eval/", "eval_", 1).removeprefix("eval_")
+
+
 def check_thresholds(stated: Any, directions: Sequence[str]) -> tuple[Threshold, ...]:
     """Return thresholds as a tuple.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
+from hpsearch.space.thresholds import bare_name
 from hpsearch.study.outcome import Outcome, TrialError, TrialState
 from hpsearch.study.seeds import derive_seed
 from hpsearch.validators import is_finite
@@ -180,13 +181,19 @@ class TrialRecord(Mapping[str, Any]):
         Returns:
             A finite number, or None where there is none.
         """
+        said = (*_under(name, self.attrs), *_under(name, self._evaluated))
+        return next((float(value) for value in said if is_finite(value)), None)
+
+    def says(self, name: str) -> bool:
+        """Whether the trial has such a metric, also where its evaluation measured NaN."""
+        return self.metric(name) is not None or any(
+            isinstance(value, float) for value in _under(name, self._evaluated)
+        )
+
+    @property
+    def _evaluated(self) -> Mapping[str, Any]:
         evaluated = self.attrs.get("metrics")
-        for facts in (self.attrs, evaluated if isinstance(evaluated, Mapping) else {}):
-            for key in (name, f"eval_{name}"):  # as a Trainer calls it
-                value = facts.get(key)
-                if is_finite(value):
-                    return float(value)
-        return None
+        return evaluated if isinstance(evaluated, Mapping) else {}
 
     def beyond(self, threshold: Threshold) -> float:
         """Return how far an ended trial is beyond a threshold, at most 0 where it keeps it."""
@@ -270,3 +277,8 @@ class TrialRecord(Mapping[str, Any]):
 
     def _renew_view(self) -> None:
         self._view = {**self._params, **self._derived} if self._derived else self._params
+
+
+def _under(name: str, facts: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield what stands under a metric's name, as written or as a Trainer calls it."""
+    yield from (facts[key] for key in (name, f"eval_{bare_name(name)}") if key in facts)

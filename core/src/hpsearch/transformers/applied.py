@@ -22,7 +22,14 @@ from hpsearch.transformers import arguments, compat
 from hpsearch.transformers.baseline import enqueue_baseline
 from hpsearch.transformers.build import takes_nothing
 from hpsearch.transformers.declared import check_distribution, typed
-from hpsearch.transformers.metrics import ComputeObjective, Limit, Objective, ObjectiveFrom
+from hpsearch.transformers.metrics import (
+    ComputeObjective,
+    Limit,
+    Objective,
+    ObjectiveFrom,
+    as_thresholds,
+    scalars,
+)
 from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.quiet import hide_training, quiet_loading
 from hpsearch.transformers.ranks.launch import processes
@@ -136,8 +143,9 @@ class AppliedObjective:
                 "check_replay=True trains Trainers of transformers twice, and this Trainer is not "
                 "one of them; leave it out"
             )
+        self.thresholds = as_thresholds(constraints)
         self._objective = Objective(
-            compute_objective, objective_from, constraints, direction_said=direction_said
+            compute_objective, objective_from, self.thresholds, direction_said=direction_said
         )
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
@@ -169,6 +177,7 @@ class AppliedObjective:
         if self._repeats is not None:
             self._repeats.check(self._trainer, names)
         self._objective.take_part(study.directions, study.metrics)
+        self._objective.check_thresholds(study.thresholds)
         self._objective.check_continued(study.trials, _JUDGED)
         check_continued(study.trials, self._repeats)
         self._objective.announce(_JUDGED, None)
@@ -217,14 +226,14 @@ class AppliedObjective:
             trainer.train()
             metrics = trainer.evaluate()
             objectives = self._objective.of(metrics, _JUDGED)
-            self._objective.constrain(trial, metrics)
+            self._objective.check_bounded(metrics)
             if self._checkpoint:
                 saved = _folder(trainer).absolute() / _SAVED
                 trainer.model.save_pretrained(str(saved))
                 write_record(saved, trial, search=self._run_names.search, values=objectives)
                 channel.annotate("checkpoints", [str(saved)])
                 channel.annotate("checkpoint", str(saved))
-            channel.annotate("metrics", dict(metrics))
+            channel.annotate("metrics", scalars(metrics))
             return objectives
 
     def _values(self, view: TrackedTrial) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from hpsearch.errors import ArgumentError, listed, nearest
+from hpsearch.space.thresholds import Threshold, bare_name
 from hpsearch.study.outcome import TrialState
 from hpsearch.study.trial import as_float, as_floats
 from hpsearch.validators import mapping, number, one_of
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from transformers import Trainer, TrainingArguments
 
     from hpsearch.study.record import TrialRecord
-    from hpsearch.study.trial import Trial
 
 logger = logging.getLogger("hpsearch")
 
@@ -103,7 +102,7 @@ def best_metric(args: TrainingArguments) -> str | None:
 def is_best_metric(name: str, args: TrainingArguments) -> bool:
     """Whether a name means the metric of :func:`best_metric`."""
     best = best_metric(args)
-    return best is not None and _bare(best) == _bare(name)
+    return best is not None and bare_name(best) == bare_name(name)
 
 
 def best_direction(args: TrainingArguments) -> str | None:
@@ -111,6 +110,19 @@ def best_direction(args: TrainingArguments) -> str | None:
     if best_metric(args) is None or args.greater_is_better is None:
         return None
     return "maximize" if args.greater_is_better else "minimize"
+
+
+def scalars(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those metrics that a trial's record can have: numbers, texts, flags and None."""
+    found = {
+        name: value.item() if getattr(value, "ndim", None) == 0 else value
+        for name, value in metrics.items()
+    }
+    return {
+        name: value
+        for name, value in found.items()
+        if value is None or isinstance(value, bool | int | float | str)
+    }
 
 
 # By name.
@@ -122,11 +134,7 @@ def find_metric(name: str, metrics: Mapping[str, Any]) -> str | None:
     Names may go without the Trainer's ``eval_`` in front, as in ``metric_for_best_model``, and be
     written as W&B shows them, ``eval/f1``.
     """
-    return next((known for known in (name, f"eval_{_bare(name)}") if known in metrics), None)
-
-
-def _bare(name: str) -> str:
-    return name.replace("eval/", "eval_", 1).removeprefix("eval_")
+    return next((known for known in (name, f"eval_{bare_name(name)}") if known in metrics), None)
 
 
 def _value(said_by: str, name: str, metrics: Mapping[str, Any]) -> tuple[str, float]:
@@ -200,12 +208,6 @@ class Limit:
     bound: float
     is_upper: bool
 
-    def excess(self, value: float) -> float:
-        """Return how far a value is beyond the limit: at most 0 where it keeps it."""
-        if math.isnan(value):
-            return math.inf
-        return value - self.bound if self.is_upper else self.bound - value
-
 
 def at_most(bound: float) -> Limit:
     """Return a limit for ``constraints``: the metric is to be this or less.
@@ -225,13 +227,22 @@ def at_least(bound: float) -> Limit:
     return Limit(number("at_least", bound), is_upper=False)
 
 
-def _as_limits(given: object) -> dict[str, Limit]:
+def as_thresholds(constraints: object) -> tuple[Threshold, ...]:
+    """Return the limits of metrics in the core's terms.
+
+    Raises:
+        ArgumentError: They are not limits of metrics, or two are for one metric.
+    """
     kind = "a mapping of metrics to limits, such as {'eval_runtime': at_most(10.0)}"
-    limits = {} if given is None else dict(mapping("constraints", given, kind=kind))
+    limits = {} if constraints is None else mapping("constraints", constraints, kind=kind)
+    names: dict[str, str] = {}
     for name, limit in limits.items():
         if not isinstance(name, str) or not isinstance(limit, Limit):
             raise ArgumentError(f"constraints has {name!r}: {limit!r}, expected {kind}")
-    return limits
+        other = names.setdefault(bare_name(name), name)
+        if other != name:
+            raise ArgumentError(f"constraints has {other!r} and {name!r}, which are one metric")
+    return tuple(Threshold(n, limit.bound, at_most=limit.is_upper) for n, limit in limits.items())
 
 
 class Objective:
@@ -245,19 +256,19 @@ class Objective:
         compute: From the metrics to a number or several; or the name of a metric, or several.
         taken_from: ``"last"`` evaluation of the trial, or the ``"best"`` one; None for the best
             where the Trainer's arguments have ``load_best_model_at_end``, else the last.
-        constraints: Limits of metrics, by name.
+        thresholds: Bounds of metrics, which evaluations must have.
         direction_said: Whether the user said in which direction, by whatever means.
 
     Raises:
-        ArgumentError: ``taken_from`` is something else, ``compute`` is neither a function nor
-            names, or a limit is not one.
+        ArgumentError: ``taken_from`` is something else, or ``compute`` is neither a function nor
+            names.
     """
 
     def __init__(
         self,
         compute: ComputeObjective | str | Sequence[str] | None,
         taken_from: ObjectiveFrom | None,
-        constraints: Mapping[str, Limit] | None = None,
+        thresholds: Sequence[Threshold] = (),
         *,
         direction_said: bool = True,
     ) -> None:
@@ -268,7 +279,7 @@ class Objective:
         self.directions: tuple[str, ...] = ("minimize",)
         self._of_the_space: Named | None = None
         self._direction_said = direction_said
-        self._limits = _as_limits(constraints)
+        self._bounded = [threshold.metric for threshold in thresholds]
         self._warned: set[str] = set()
         self._said_choice = False
 
@@ -303,6 +314,24 @@ class Objective:
                 f"{len(directions)} direction{'s' if len(directions) > 1 else ''}; give "
                 "direction= a list with one for each name"
             )
+
+    def check_thresholds(self, thresholds: Sequence[Threshold]) -> None:
+        """Refuse a threshold of an objective that is another metric here.
+
+        Raises:
+            ArgumentError: The space bounds the metric that it optimises, and the search optimises
+                another one.
+        """
+        for threshold in thresholds:
+            index = threshold.objective
+            if index is None or not isinstance(self.compute, Named):
+                continue
+            if bare_name(threshold.metric) != bare_name(self.compute.names[index]):
+                raise ArgumentError(
+                    f"the metrics of the search have a threshold for {threshold.metric!r}, which "
+                    f"they optimise, and compute_objective names {self.compute.names[index]!r}; "
+                    "leave out compute_objective, or limit the metric by constraints="
+                )
 
     def announce(self, trainer: Trainer | None, metrics: Mapping[str, Any] | None) -> None:
         """Say, before the first trial, what is optimised.
@@ -357,7 +386,7 @@ class Objective:
 
     def wants_preview(self, trainer: Trainer) -> bool:
         """Whether it helps to know the metrics before the first training."""
-        if self._limits or self._of_the_space is not None:
+        if self._bounded or self._of_the_space is not None:
             return True
         if self.compute is not None and not isinstance(self.compute, Named):
             # It may gather what it sees, so it is called only where that saves a whole training.
@@ -371,8 +400,7 @@ class Objective:
         Raises:
             ArgumentError: Naming it, and those that there are.
         """
-        for name in self._limits:
-            _value("constraints", name, metrics)
+        self.check_bounded(metrics)
         named = self._named(metrics, trainer.args)
         if named is not None:
             named(metrics)
@@ -429,15 +457,14 @@ class Objective:
             return self._computed(metrics)
         return (default_objective(self._sums(metrics, trainer)),)
 
-    def constrain(self, trial: Trial, metrics: Mapping[str, Any]) -> None:
-        """Record how far a trial's metrics are beyond their limits.
+    def check_bounded(self, metrics: Mapping[str, Any]) -> None:
+        """Refuse a bound of a metric that an evaluation does not have.
 
         Raises:
             ArgumentError: There is no such metric, or it is not a number.
         """
-        for name, limit in self._limits.items():
-            found, value = _value("constraints", name, metrics)
-            trial.set_constraint(found, limit.excess(value))
+        for name in self._bounded:
+            _value("constraints", name, metrics)
 
     def takes_best(self, loads_best: bool) -> bool:
         """Whether the best evaluation counts, given ``load_best_model_at_end``."""

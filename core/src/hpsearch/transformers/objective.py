@@ -29,7 +29,13 @@ from hpsearch.transformers.build import (
 from hpsearch.transformers.callbacks import listen, report_nothing
 from hpsearch.transformers.declared import check_distribution, typed
 from hpsearch.transformers.environment import environment
-from hpsearch.transformers.metrics import ComputeObjective, Limit, Objective, ObjectiveFrom
+from hpsearch.transformers.metrics import (
+    ComputeObjective,
+    Limit,
+    Objective,
+    ObjectiveFrom,
+    as_thresholds,
+)
 from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.preview import FEW, gets_more_metrics, preview
 from hpsearch.transformers.quiet import hide_training, quiet_loading
@@ -86,6 +92,9 @@ class TrainerObjective:
         direction_said: Whether the user said in which direction, by whatever means.
         processes: How many processes train each trial together.
 
+    Attributes:
+        thresholds: The constraints, in the core's terms; :func:`hpsearch.search` asks for them.
+
     Raises:
         ArgumentError: Both or neither of a Trainer and a factory are given, the Trainer cannot be
             searched, or another argument has a value that it cannot have.
@@ -120,8 +129,9 @@ class TrainerObjective:
             )
         self._recipe = None if trainer is None else Recipe(trainer)
         self._factory = trainer_factory
+        self.thresholds = as_thresholds(constraints)
         self._objective = Objective(
-            compute_objective, objective_from, constraints, direction_said=direction_said
+            compute_objective, objective_from, self.thresholds, direction_said=direction_said
         )
         self._run_names = RunNames(hp_name)
         self._checkpoint = checkpoint
@@ -177,6 +187,7 @@ class TrainerObjective:
         if trainer is not None and self._reports_checkpoints:
             check_saving(trainer.args)
         self._objective.take_part(study.directions, study.metrics)
+        self._objective.check_thresholds(study.thresholds)
         self._objective.check_continued(study.trials, trainer)
         check_continued(study.trials, self._repeats)
         metrics = None if trainer is None else self._look_ahead(trainer)

@@ -76,11 +76,12 @@ class Repeats(ABC):
                 parts.append(part)
                 trial.channel.annotate("repeats", [done.to_dict() for done in parts])
                 trial.report(_mean([done.objectives for done in parts]), len(parts))
+                means = _mean_metrics([done.facts["metrics"] for done in parts])
+                trial.channel.annotate("metrics", means)
                 if len(parts) < self.count and trial.should_prune():
                     raise TrialPruned
         finally:
             _constrain(trial, parts)
-        trial.channel.annotate("metrics", _mean_metrics([part.facts["metrics"] for part in parts]))
         return _mean([part.objectives for part in parts])
 
 

@@ -15,7 +15,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, SaveStrategy
 from hpsearch.errors import TrialPruned
 from hpsearch.study.trial import Trial
 from hpsearch.transformers import compat
-from hpsearch.transformers.metrics import Objective
+from hpsearch.transformers.metrics import Objective, scalars
 from hpsearch.transformers.names import RunNames
 from hpsearch.transformers.resume import is_own, read_record, write_record
 from hpsearch.transformers.weights import fingerprint, trained_beside
@@ -36,7 +36,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form, with those metrics that have one."""
-        return {"step": self.step, "values": self.values, "metrics": _scalars(self.metrics)}
+        return {"step": self.step, "values": self.values, "metrics": scalars(self.metrics)}
 
 
 class TrialRun:
@@ -188,8 +188,8 @@ class TrialRun:
             channel.annotate("checkpoint", None)
         of = {"of": self.trainer.state.max_steps, "training": self._trainings}
         channel.annotate("judged_at", {"step": step, **of})
-        channel.annotate("metrics", _scalars(self.counting.metrics))
-        self._objective.constrain(self.trial, self.counting.metrics)
+        channel.annotate("metrics", scalars(self.counting.metrics))
+        self._objective.check_bounded(self.counting.metrics)
         return self.counting.values
 
     def leave(self, names: RunNames) -> None:
@@ -235,6 +235,7 @@ class TrialRun:
         if evaluation.step not in self.trial.intermediate:
             self.trial.report(evaluation.values, evaluation.step, checkpoint)
             if self.trial.should_prune():
+                self.trial.channel.annotate("metrics", scalars(evaluation.metrics))
                 raise TrialPruned
 
     # Which evaluation counts.
@@ -357,11 +358,3 @@ def _metric_for_best(args: TrainingArguments, evaluation: Evaluation) -> float:
     name = f"eval_{(args.metric_for_best_model or 'loss').removeprefix('eval_')}"
     value: float = evaluation.metrics.get(name, math.nan)
     return value if args.greater_is_better else -value
-
-
-def _scalars(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in metrics.items()
-        if value is None or isinstance(value, bool | int | float | str)
-    }
